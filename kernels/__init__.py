@@ -1,0 +1,1 @@
+"""Kernels of the network: NumPy references of the operators that are ours."""

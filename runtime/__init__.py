@@ -1,0 +1,1 @@
+"""Runs a bundle: policy, arms, cameras and the control loop. Never imports torch."""

@@ -1,0 +1,39 @@
+"""The errors a user can meet: what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+
+class DreamvlaError(Exception):
+    """An error with a cure.
+
+    found, expected, cure: one sentence each, without a trailing full stop. The exit code of
+    each kind stands in `cli/exit_codes.py`.
+    """
+
+    def __init__(self, found: str, expected: str, cure: str) -> None:
+        super().__init__(f"{found}\n  expected: {expected}\n  what to do: {cure}")
+        self.found, self.expected, self.cure = found, expected, cure
+
+
+class DataSetError(DreamvlaError):
+    """A data-set file cannot be read or does not fit the checkpoint."""
+
+
+class BundleError(DreamvlaError):
+    """A bundle is damaged, incomplete, too new or unsafe."""
+
+
+class ObservationError(DreamvlaError):
+    """An observation or state has the wrong size, type or a non-finite value."""
+
+
+class ParityError(DreamvlaError):
+    """Two computations that must agree do not."""
+
+
+class ArmError(DreamvlaError):
+    """The arm does not answer, answers nonsense or reports a fault."""
+
+
+class OutputError(DreamvlaError):
+    """The output exists already or cannot be written."""
