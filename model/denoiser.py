@@ -41,9 +41,7 @@ class TimestepEmbedder(nn.Module):
 
     def __init__(self, width: int, frequencies: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
         half = frequencies // 2
         exponent = torch.arange(half, dtype=torch.float32) / half
         self.register_buffer(
@@ -121,10 +119,8 @@ class Denoiser(nn.Module):
         x (n, P, 7), t (n), features (n, P, D), guidance w → (n, P, 7); both branches share x.
         """
         uncondition = self.z_embedder.uncondition.expand_as(features)
-        both = self(
-            torch.cat([x, x]), torch.cat([t, t]), torch.cat([features, uncondition])
-        )
-        conditioned, unconditioned = both.chunk(2)
+        both = self(torch.cat([x, x]), torch.cat([t, t]), torch.cat([features, uncondition]))
+        conditioned, unconditioned = both.unflatten(0, (2, -1)).unbind(0)
         return unconditioned + guidance * (conditioned - unconditioned)
 
 

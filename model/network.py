@@ -103,7 +103,7 @@ class DreamVLA(nn.Module):
 
     def context(self, text: Tensor, states: Tensor, vision: Tensor, slots: Tensor) -> Tensor:
         """Context rows of n steps: text (1, D), states (n, ·), vision (n, A-2, D) → (n, A, D)."""
-        steps = len(states)
+        steps = states.shape[0]
         rows = [text.expand(steps, 1, -1), self.state(states)[:, None], vision]
         return self.place(torch.cat(rows, 1), slots)
 
@@ -111,14 +111,12 @@ class DreamVLA(nn.Module):
         """Dream and action queries of n steps: slots (n) → (n, Q+P, D)."""
         tokens = [self.get_parameter(name)[0] for name in self._query_names]
         rows = torch.cat([*tokens, self.action_pred_token[0]], 1)
-        return self.place(rows.expand(len(slots), -1, -1), slots)
+        return self.place(rows.expand(slots.shape[0], -1, -1), slots)
 
     def mlp_action(self, features: Tensor) -> Tensor:
         """MLP head: action features (…, P, D) → actions (…, P, 7)."""
         hidden = self.action_decoder(features)
-        return torch.cat(
-            [self.arm_action_decoder(hidden), self.gripper_action_decoder(hidden)], -1
-        )
+        return torch.cat([self.arm_action_decoder(hidden), self.gripper_action_decoder(hidden)], -1)
 
     def dream(self, name: str, features: Tensor) -> Tensor:
         """Dream features (Q, D) → prediction of one head (2 cameras, N, channels)."""
@@ -133,9 +131,9 @@ class DreamVLA(nn.Module):
         slots = torch.arange(self.config.window)
         text = text if len(text) == 1 else text[:, None]
         rows = torch.cat([self.context(text, states, vision, slots), self.queries(slots)], 1)
-        features: Tensor = self.transformer_backbone(
-            rows.flatten(0, 1)[None], self.attention_mask
-        )[0]
+        features: Tensor = self.transformer_backbone(rows.flatten(0, 1)[None], self.attention_mask)[
+            0
+        ]
         return features.unflatten(0, (self.config.window, -1))
 
 

@@ -43,7 +43,7 @@ class VisionEncoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (n, 3, h, w) → CLS (n, width) and patches (n, patches, width)."""
         x = self.patch_embed(images) + self.pos_embed[:, 1:]
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
         x = torch.cat([cls, x], 1)
         for block in self.blocks:
             x = block(x)
@@ -98,7 +98,7 @@ class Resampler(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(n, patches, width) → (n, R, width)."""
-        latents = self.latents.expand(len(patches), -1, -1)
+        latents = self.latents.expand(patches.shape[0], -1, -1)
         for layer in self.layers:
             attention, feed_forward = layer  # type: ignore[misc]
             latents = latents + attention(patches, latents)

@@ -7,19 +7,29 @@ nothing about a data set is implied anywhere else.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
 
+UNUSED = "unused"
+"""Name of a dimension that the arm does not have; its value is ignored."""
 
-class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Immutable record that refuses unknown fields and wrong types when read from a file."""
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Immutable record that refuses unknown fields and wrong types when read from a file.
+
+    Values that cannot be meant raise ValueError, which msgspec's decoders turn into a
+    `msgspec.ValidationError` that names the place in the file. Subclasses inherit all this; they
+    repeat `frozen=True` for type checkers, which do not see that it is inherited.
+    """
 
 
-class Dimension(Contract):
+class Dimension(Contract, frozen=True):
     """One number of an action or state vector.
 
     The network's number x and the physical value v are tied by v = scale · x + offset.
+    A negative scale mirrors the axis; zero would lose the value and is refused.
     """
 
     name: str
@@ -27,22 +37,31 @@ class Dimension(Contract):
     scale: float = 1.0
     offset: float = 0.0
 
+    def __post_init__(self) -> None:
+        _require(self.name != "", "a dimension needs a name")
+        _require(math.isfinite(self.scale) and self.scale != 0, "scale must be finite, not zero")
+        _require(math.isfinite(self.offset), "offset must be finite")
 
-class GripperCommand(Contract):
+
+class GripperCommand(Contract, frozen=True):
     """The seventh action: the network's g means *upper* when g > threshold, else *lower*.
 
     The executed value is +1 for upper and -1 for lower.
     """
 
-    threshold: float = 0.5
     upper_means: Literal["open", "closed"]
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.threshold), "threshold must be finite")
 
 
-class ActionSpecification(Contract):
+class ActionSpecification(Contract, frozen=True):
     """How the seven numbers of one predicted action become a motion.
 
     kind: `delta_pose` (tool translation and rotation), `delta_joints` or `joints` (absolute).
-    dimensions: the six arm values in order; a dimension named `unused` is ignored.
+    dimensions: the six arm values in order; a dimension named `unused` is ignored. A pose delta
+        has three lengths [m], then three angles [rad].
     frame: in which frame a pose delta is expressed.
     rotation: `euler_add` adds fixed-axis xyz Euler angles, `axis_angle_left` multiplies the
         rotation exp(delta) from the left, `none` for joint actions.
@@ -65,10 +84,27 @@ class ActionSpecification(Contract):
     ensemble_decay: float = 0.01
     round_to_float16: bool = False
 
+    def __post_init__(self) -> None:
+        _require_six(self.dimensions)
+        rate, decay = self.rate_hz, self.ensemble_decay
+        _require(math.isfinite(rate) and rate > 0, "rate_hz must be finite and above zero")
+        _require(math.isfinite(decay) and decay >= 0, "ensemble_decay must be finite and >= 0")
+        if self.kind == "delta_pose":
+            _require(self.rotation != "none", "a delta_pose needs a rotation form")
+            for dimension, unit in zip(self.dimensions, POSE_UNITS, strict=True):
+                _require(
+                    dimension.name == UNUSED or dimension.unit == unit,
+                    "a delta_pose has the units m, m, m, rad, rad, rad",
+                )
+        else:
+            _require(self.rotation == "none", f"a rotation form has no meaning for {self.kind}")
 
-class StateSpecification(Contract):
+
+class StateSpecification(Contract, frozen=True):
     """The state vector: six arm values, then the gripper.
 
+    dimensions: the names say which values: `x`, `y`, `z` [m] and `roll`, `pitch`, `yaw` [rad]
+        (fixed-axis xyz Euler angles) of the tool, a joint's name [rad], or `unused`.
     gripper: `command` is one value, the last command (-1 or +1); `fingers` is two finger
         positions [m]. A network cannot tell which (both feed a two-wide encoder).
     """
@@ -76,13 +112,16 @@ class StateSpecification(Contract):
     dimensions: tuple[Dimension, ...]
     gripper: Literal["command", "fingers"]
 
+    def __post_init__(self) -> None:
+        _require_six(self.dimensions)
+
     @property
     def size(self) -> int:
         """Length of the raw state vector: 7 or 8."""
         return len(self.dimensions) + (1 if self.gripper == "command" else 2)
 
 
-class CameraSpecification(Contract):
+class CameraSpecification(Contract, frozen=True):
     """One camera as the network saw it in training.
 
     height, width: size of the raw frame [pixel]; flip: applied before anything else;
@@ -95,11 +134,48 @@ class CameraSpecification(Contract):
     flip: Literal["none", "vertical", "horizontal", "both"] = "none"
     crop: tuple[int, int, int, int] | None = None
 
+    def __post_init__(self) -> None:
+        _require(self.height > 0 and self.width > 0, "height and width must be above zero")
+        if self.crop is not None:
+            top, left, height, width = self.crop
+            inside = (
+                top >= 0
+                and left >= 0
+                and height > 0
+                and width > 0
+                and top + height <= self.height
+                and left + width <= self.width
+            )
+            _require(inside, f"the crop must lie inside the {self.height} x {self.width} frame")
 
-class Specification(Contract):
+
+class Specification(Contract, frozen=True):
     """Everything about one data set that a checkpoint's weights do not hold."""
 
     name: str
     action: ActionSpecification
     state: StateSpecification
     cameras: tuple[CameraSpecification, CameraSpecification]
+
+    def __post_init__(self) -> None:
+        _require(self.name != "", "a specification needs a name")
+        roles = tuple(camera.role for camera in self.cameras)
+        _require(roles == ("primary", "wrist"), "the cameras must be primary, then wrist")
+
+
+POSE_UNITS = ("m", "m", "m", "rad", "rad", "rad")
+
+
+def _require_six(dimensions: tuple[Dimension, ...]) -> None:
+    used = [dimension.name for dimension in dimensions if dimension.name != UNUSED]
+    _require(
+        len(dimensions) == 6,
+        f"six arm dimensions are needed, {len(dimensions)} are given (fill up with `{UNUSED}`)",
+    )
+    _require(len(used) > 0, f"at least one dimension must not be `{UNUSED}`")
+    _require(len(used) == len(set(used)), "two dimensions have the same name")
+
+
+def _require(true: bool, message: str) -> None:
+    if not true:
+        raise ValueError(message)

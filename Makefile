@@ -1,0 +1,25 @@
+BIN := .venv/bin
+
+.PHONY: help setup demo check test test-all
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup:  ## make .venv, or bring it up to date
+	@tools/setup.sh
+
+demo: setup  ## show the whole chain on this machine, without GPU, camera or arm
+	$(BIN)/dreamvla demo
+
+check: setup  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python tools/typeview.py
+	$(BIN)/mypy
+
+test: check  ## check, then the fast tests
+	$(BIN)/pytest -m "not slow"
+
+test-all: check  ## check, then every test, then the base install under Python 3.10
+	$(BIN)/pytest
+	tools/python310.sh

@@ -1,0 +1,258 @@
+"""The wire format of Feetech STS/SMS servos ("protocol 0"): packets, registers, units.
+
+    instruction  FF FF ID LEN INST PARAMETER.. CK      LEN = parameters + 2
+    status       FF FF ID LEN ERR  DATA..      CK      LEN = data bytes + 2
+    CK = ~(ID + LEN + .. + last parameter) & FF
+
+Words are little-endian. There is no byte stuffing: FF FF may occur inside data. The checksum is
+a sum, so two errors that compensate each other pass it. Nothing here does I/O or reads a clock.
+Sources: Feetech's SDK (`scservo_sdk`), LeRobot `motors/feetech/tables.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+PING, READ, WRITE, SYNC_READ, SYNC_WRITE = 0x01, 0x02, 0x03, 0x82, 0x83
+BROADCAST = 0xFE
+STEPS_PER_TURN = 4096
+
+_HEADER = b"\xff\xff"
+_HIGHEST_ID = 0xFD
+_HIGHEST_ERROR = 0x7F
+
+# Bits of the error byte. Public tables disagree on bits 2 and 4: an unknown bit is a fault too.
+ERRORS: Mapping[int, str] = {
+    0: "voltage out of range",
+    1: "angle sensor",
+    2: "overheated",
+    3: "over-current",
+    5: "overload",
+}
+
+
+class Register(NamedTuple):
+    """Where a number stands in a servo: address, bytes, and the bit that holds its sign."""
+
+    address: int
+    size: int = 1
+    sign_bit: int | None = None
+
+
+REGISTERS: Mapping[str, Register] = {
+    "firmware_major": Register(0),
+    "firmware_minor": Register(1),
+    "model": Register(3, 2),
+    "id": Register(5),
+    "baud_index": Register(6),
+    "return_delay": Register(7),  # 2 µs
+    "status_level": Register(8),
+    "min_position": Register(9, 2),
+    "max_position": Register(11, 2),
+    "max_temperature": Register(13),
+    "max_voltage": Register(14),  # 0.1 V
+    "min_voltage": Register(15),
+    "max_torque": Register(16, 2),  # 0.1 %
+    "phase": Register(18),
+    "unloading_condition": Register(19),
+    "led_alarm": Register(20),
+    "p_gain": Register(21),
+    "d_gain": Register(22),
+    "i_gain": Register(23),
+    "min_startup_force": Register(24, 2),
+    "clockwise_dead_zone": Register(26),
+    "counterclockwise_dead_zone": Register(27),
+    "protection_current": Register(28, 2),
+    "angular_resolution": Register(30),
+    "homing_offset": Register(31, 2, 11),  # present = actual - offset
+    "operating_mode": Register(33),  # 0 position
+    "protective_torque": Register(34),
+    "protection_time": Register(35),
+    "overload_torque": Register(36),
+    "velocity_p_gain": Register(37),
+    "over_current_time": Register(38),
+    "velocity_i_gain": Register(39),
+    "torque_enable": Register(40),
+    "acceleration": Register(41),
+    "goal_position": Register(42, 2, 15),
+    "goal_time": Register(44, 2),
+    "goal_velocity": Register(46, 2, 15),
+    "torque_limit": Register(48, 2),
+    "lock": Register(55),  # 1 = the registers below 40 are protected
+    "present_position": Register(56, 2, 15),
+    "present_velocity": Register(58, 2, 15),
+    "present_load": Register(60, 2, 10),  # 0.1 %
+    "present_voltage": Register(62),  # 0.1 V
+    "present_temperature": Register(63),  # °C
+    "status": Register(65),
+    "moving": Register(66),
+    "present_current": Register(69, 2),
+    "moving_threshold": Register(80),
+    "dts": Register(81),
+    "velocity_unit_factor": Register(82),
+    "max_velocity": Register(84),
+    "max_acceleration": Register(85),
+    "acceleration_multiplier": Register(86),
+}
+
+
+def encode(name: str, value: int) -> bytes:
+    """Bytes of the integer `value` for the register `name`.
+
+    Raises TypeError if value is no integer (a NaN never is), ValueError if it does not fit.
+    """
+    register = REGISTERS[name]
+    value = operator.index(value)
+    bits = 8 * register.size if register.sign_bit is None else register.sign_bit
+    lowest = 0 if register.sign_bit is None else 1 - (1 << bits)
+    if not lowest <= value < 1 << bits:
+        raise ValueError(f"{name} takes {lowest} to {(1 << bits) - 1}, not {value}")
+    return (abs(value) | (value < 0) << bits).to_bytes(register.size, "little")
+
+
+def decode(name: str, data: bytes) -> int:
+    """The integer that the bytes of register `name` mean."""
+    word = int.from_bytes(data, "little")
+    bit = REGISTERS[name].sign_bit
+    if bit is None:
+        return word
+    magnitude = word & ((1 << bit) - 1)
+    return -magnitude if word >> bit & 1 else magnitude
+
+
+def block(first: str, last: str) -> tuple[int, int]:
+    """Address and number of bytes of the registers `first` to `last`."""
+    end = REGISTERS[last].address + REGISTERS[last].size
+    return REGISTERS[first].address, end - REGISTERS[first].address
+
+
+def decode_block(first: str, last: str, data: bytes) -> dict[str, int]:
+    """Every register from `first` to `last` by name, from the bytes of that block."""
+    start, size = block(first, last)
+    return {
+        name: decode(name, data[r.address - start : r.address - start + r.size])
+        for name, r in REGISTERS.items()
+        if start <= r.address < start + size
+    }
+
+
+def radians_from_steps(steps: int, zero_step: int, direction: int) -> float:
+    """Joint angle [rad] of a servo position [step]; direction is +1 or -1."""
+    return direction * (steps - zero_step) * (2 * math.pi / STEPS_PER_TURN)
+
+
+def steps_from_radians(angle: float, zero_step: int, direction: int) -> int:
+    """Servo position [step] next to a joint angle [rad]. Raises ValueError if not finite."""
+    if not math.isfinite(angle):
+        raise ValueError(f"a joint angle must be finite, not {angle}")
+    return zero_step + round(direction * angle * STEPS_PER_TURN / (2 * math.pi))
+
+
+def checksum(body: bytes) -> int:
+    """Checksum of the bytes between header and checksum."""
+    return ~sum(body) & 0xFF
+
+
+def packet(servo: int, instruction: int, parameters: bytes = b"") -> bytes:
+    """Instruction packet. Raises ValueError for an id above 254 or more than 250 parameters."""
+    if not 0 <= servo <= BROADCAST or len(parameters) > 250:
+        raise ValueError(f"no packet for id {servo} with {len(parameters)} parameter bytes")
+    body = bytes([servo, len(parameters) + 2, instruction]) + parameters
+    return _HEADER + body + bytes([checksum(body)])
+
+
+def ping(servo: int) -> bytes:
+    """Asks one servo, or all (BROADCAST), for a status without data."""
+    return packet(servo, PING)
+
+
+def read(servo: int, address: int, size: int) -> bytes:
+    """Asks one servo for `size` bytes from `address` on."""
+    return packet(servo, READ, bytes([address, size]))
+
+
+def write(servo: int, address: int, data: bytes) -> bytes:
+    """Writes data into one servo, which acknowledges with a status."""
+    return packet(servo, WRITE, bytes([address]) + data)
+
+
+def sync_read(servos: Sequence[int], address: int, size: int) -> bytes:
+    """Asks several servos; each answers with its own status, in the order given."""
+    return packet(BROADCAST, SYNC_READ, bytes([address, size, *servos]))
+
+
+def sync_write(address: int, data: Mapping[int, bytes]) -> bytes:
+    """Writes equally long data into several servos at once; none of them answers."""
+    (size,) = {len(part) for part in data.values()}
+    parts = b"".join(bytes([servo]) + part for servo, part in data.items())
+    return packet(BROADCAST, SYNC_WRITE, bytes([address, size]) + parts)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What one servo answered: its id, its error byte (0 = no fault) and the data asked for."""
+
+    servo: int
+    error: int
+    data: bytes
+
+
+def fault_names(error: int) -> tuple[str, ...]:
+    """Names of the faults in an error byte."""
+    return tuple(
+        ERRORS.get(bit, f"unknown fault {1 << bit}") for bit in range(8) if error >> bit & 1
+    )
+
+
+class StatusParser:
+    """Finds the status packets with `data_size` data bytes in a stream of bytes.
+
+    Every byte is tried as the beginning of a packet, so garbage, cut packets and answers to
+    another question (of another length) cost nothing but themselves. Only a packet that overlaps
+    an earlier stretch of bytes that passes every check, checksum included, can be missed.
+    """
+
+    def __init__(self, data_size: int) -> None:
+        self._size = data_size + 6
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Status]:
+        """The packets that these bytes complete."""
+        self._buffer += data
+        return self._scan(more_follows=True)
+
+    def flush(self) -> list[Status]:
+        """The packets hidden behind a false beginning, once no more bytes will come."""
+        return self._scan(more_follows=False)
+
+    def _scan(self, *, more_follows: bool) -> list[Status]:
+        found: list[Status] = []
+        start = 0
+        while (start := self._buffer.find(0xFF, start)) >= 0:
+            candidate = bytes(self._buffer[start : start + self._size])
+            if not self._may_begin(candidate):
+                start += 1
+            elif len(candidate) < self._size:
+                if more_follows:
+                    break
+                start += 1
+            elif checksum(candidate[2:-1]) == candidate[-1]:
+                found.append(Status(candidate[2], candidate[4], candidate[5:-1]))
+                start += self._size
+            else:
+                start += 1
+        del self._buffer[: start if start >= 0 else len(self._buffer)]
+        return found
+
+    def _may_begin(self, candidate: bytes) -> bool:
+        """Whether these bytes, however few, can begin a status packet."""
+        return (
+            _HEADER.startswith(candidate[:2])
+            and all(servo <= _HIGHEST_ID for servo in candidate[2:3])
+            and all(length == self._size - 4 for length in candidate[3:4])
+            and all(error <= _HIGHEST_ERROR for error in candidate[4:5])
+        )

@@ -1,0 +1,60 @@
+"""Programs that run ONNX subgraphs, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from dreamvla_edge.runtime.errors import DreamvlaError
+
+Array = npt.NDArray[Any]
+
+BACKENDS = {"onnxruntime": ("dreamvla_edge.runtime.backends.onnxruntime", "OnnxRuntime")}
+"""Name → (module, class); a module is imported when its back end is asked for."""
+
+
+class Session(Protocol):
+    """One loaded subgraph."""
+
+    def run(
+        self, inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Outputs by name; those named in `into` are written to the arrays given there."""
+        ...
+
+
+class Backend(Protocol):
+    """Loads subgraphs; made with the number of threads it may use."""
+
+    def load(self, model: Path) -> Session:
+        """Load one ONNX file."""
+        ...
+
+
+def make_backend(name: str, threads: int | None = None) -> Backend:
+    """The back end `name`, or `module:Class`, with `threads` threads (None: all cores).
+
+    Raises DreamvlaError when the name is unknown or the module cannot be imported.
+    """
+    module, _, kind = name.partition(":")
+    if not kind:
+        if name not in BACKENDS:
+            raise DreamvlaError(
+                f"back end {name!r}",
+                "one of " + ", ".join(BACKENDS) + ", or module:Class",
+                "name one of them",
+            )
+        module, kind = BACKENDS[name]
+    try:
+        made: Backend = getattr(importlib.import_module(module), kind)(threads)
+    except (ImportError, AttributeError) as error:
+        raise DreamvlaError(
+            f"back end {name!r} cannot be loaded ({error})",
+            f"{kind} in {module}",
+            "install the package it needs, or choose another back end",
+        ) from error
+    return made

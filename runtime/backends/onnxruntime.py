@@ -1,0 +1,92 @@
+"""ONNX Runtime on the CPU: the reference back end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from dreamvla_edge.runtime.errors import BundleError
+
+from . import Array
+
+_PROVIDERS = ["CPUExecutionProvider"]
+
+
+class OnnxRuntime:
+    """Loads subgraphs into ONNX Runtime sessions.
+
+    threads: worker threads of each session, None for one per core.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or os.cpu_count() or 1
+
+    def load(self, model: Path) -> OnnxRuntimeSession:
+        """Load one ONNX file.
+
+        Raises BundleError if ONNX Runtime refuses it.
+        """
+        return OnnxRuntimeSession(model, self.threads)
+
+
+class OnnxRuntimeSession:
+    """One subgraph with its inputs and outputs bound to NumPy memory, so nothing is copied."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1  # the graphs are chains
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3  # errors only
+        # A policy holds five sessions: threads that spin after one would slow down the next.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(model), options, providers=_PROVIDERS)
+        except Exception as error:  # ONNX Runtime's errors share no base class of their own
+            raise BundleError(
+                f"ONNX Runtime cannot load {model} ({error})",
+                "a subgraph that `dreamvla export` wrote",
+                f"export again, or use onnxruntime {ort.__version__} or later",
+            ) from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+
+    def run(
+        self, inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Outputs by name; those named in `into` are written to the arrays given there."""
+        if set(inputs) != self._inputs:
+            raise ValueError(f"inputs {sorted(inputs)}, expected {sorted(self._inputs)}")
+        into, binding = into or {}, self._session.io_binding()
+        # The binding does not keep NumPy memory alive; this list does.
+        inputs_bound = [_value(array) for array in inputs.values()]
+        for name, value in zip(inputs, inputs_bound, strict=True):
+            binding.bind_ortvalue_input(name, value)
+        for name in self._outputs:
+            if name in into:
+                binding.bind_ortvalue_output(name, _view(into[name]))
+            else:
+                binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        return {
+            name: into[name] if name in into else value.numpy()
+            for name, value in zip(self._outputs, binding.get_outputs(), strict=True)
+        }
+
+
+def _value(array: Array) -> Any:
+    """An input in NumPy memory; ONNX Runtime needs it contiguous."""
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def _view(array: Array) -> Any:
+    """An output in NumPy memory, which must be written in place."""
+    if not array.flags.c_contiguous:
+        raise ValueError("an output array must be contiguous")
+    return ort.OrtValue.ortvalue_from_numpy(array)

@@ -1,0 +1,143 @@
+"""A bundle: everything that runs one policy, as one directory with a hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from .errors import BundleError
+from .manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest
+
+TOKENIZER_NAME = "tokenizer.json"
+GOLDEN_NAME = "golden.npz"
+_AGAIN = "export the checkpoint again, or copy the whole bundle again"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory and its checked manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """Path of one of the bundle's files."""
+        return self.path / name
+
+    def model(self, subgraph: str) -> Path:
+        """Path of a subgraph's ONNX file.
+
+        Raises BundleError if the bundle has no such subgraph.
+        """
+        spec = self.manifest.subgraphs.get(subgraph)
+        if spec is None:
+            raise BundleError(
+                f"no subgraph {subgraph!r} in {self.path}",
+                "one of " + ", ".join(self.manifest.subgraphs),
+                _AGAIN,
+            )
+        return self.file(spec.files[0])
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle after checking its manifest and the hash of every file.
+
+    Raises BundleError: not a bundle, a newer schema, an unknown field, a path that leaves the
+    directory, a missing, added or changed file.
+    """
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    _check_names(folder, manifest)
+    _check_subgraphs(folder, manifest)
+    for name, expected in manifest.files.items():
+        found = sha256(folder / name)
+        if found != expected:
+            raise BundleError(
+                f"{folder / name} has sha256 {found[:16]}…",
+                f"{expected[:16]}… as {MANIFEST_NAME} says",
+                f"the file is damaged or was changed: {_AGAIN}",
+            )
+    return Bundle(folder, manifest)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of one file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    file = folder / MANIFEST_NAME
+    if not file.is_file():
+        raise BundleError(
+            f"no {MANIFEST_NAME} in {folder}" if folder.is_dir() else f"no directory {folder}",
+            "a bundle, as `dreamvla export` writes it",
+            "give the bundle's directory, or make one: dreamvla export CHECKPOINT -o BUNDLE",
+        )
+    try:
+        raw: Any = msgspec.json.decode(file.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file} is not JSON ({error})", "a bundle's manifest", _AGAIN) from None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise BundleError(f"{file} has schema version {version!r}", "a whole number", _AGAIN)
+    if version > SCHEMA_VERSION:
+        writer = (raw.get("versions") or {}).get("dreamvla-edge", "a newer one")
+        raise BundleError(
+            f"{folder} has schema version {version}",
+            f"at most {SCHEMA_VERSION}",
+            f"install dreamvla-edge {writer} or later: pip install -U 'dreamvla-edge>={writer}'",
+        )
+    try:
+        return msgspec.convert(raw, Manifest)
+    except msgspec.ValidationError as error:
+        raise BundleError(
+            f"{file} is not a manifest of schema version {version} ({error})",
+            "the fields that `dreamvla export` writes and no others",
+            _AGAIN,
+        ) from None
+
+
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    """Every file is named, is inside the directory, and nothing else lies there."""
+    named = [name for spec in manifest.subgraphs.values() for name in spec.files]
+    for name in (*manifest.files, *named):
+        pure = PurePosixPath(name)
+        escapes = pure.is_absolute() or ".." in pure.parts or "\\" in name
+        if escapes or not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise BundleError(
+                f"{MANIFEST_NAME} names {name!r}", f"paths that stay inside {folder}", _AGAIN
+            )
+    present = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} - {
+        MANIFEST_NAME
+    }
+    listed = set(manifest.files)
+    missing = sorted(listed - present | set(named) - listed)
+    if missing:
+        raise BundleError(f"{folder} lacks {', '.join(missing)}", "every listed file", _AGAIN)
+    extra = sorted(present - listed)
+    if extra:
+        raise BundleError(
+            f"{folder} also holds {', '.join(extra)}",
+            f"only files that {MANIFEST_NAME} lists with their sha256",
+            "move files that are not the bundle's somewhere else",
+        )
+
+
+def _check_subgraphs(folder: Path, manifest: Manifest) -> None:
+    head = "denoise" if manifest.network.action_head == "dit" else "head"
+    needed = {"text", "vision", "embed", "backbone", head}
+    missing = sorted(needed - set(manifest.subgraphs))
+    if missing or (head == "denoise" and manifest.sampler is None):
+        raise BundleError(
+            f"{folder} has no {', '.join(missing) or 'sampler'}",
+            f"the subgraphs {', '.join(sorted(needed))}",
+            _AGAIN,
+        )

@@ -1,0 +1,112 @@
+"""The contracts of `bundle.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .preprocess import Preprocessing
+from .specification import Contract, Specification
+
+SCHEMA_VERSION = 1
+"""Version of the bundle that this code writes; it opens this one and the one before."""
+
+MANIFEST_NAME = "bundle.json"
+
+
+class TensorSpec(Contract, frozen=True):
+    """One input or output: a length is a number, or a name when it varies from call to call."""
+
+    name: str
+    dtype: Literal["float32", "int32"]
+    shape: tuple[int | str, ...]
+
+
+class SubgraphSpec(Contract, frozen=True):
+    """One ONNX file.
+
+    files: the model first, then its external data; tolerance: largest error allowed to the
+    PyTorch network, relative to the largest magnitude of the output; gflop: work of each use of
+    the subgraph (2 per multiply-add of matrix products).
+    """
+
+    files: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    precision: Literal["fp32"]
+    tolerance: float
+    gflop: dict[str, float]
+
+
+class DreamSpec(Contract, frozen=True):
+    """One dream head: `tokens` predictions of `channels` numbers for each camera."""
+
+    name: str
+    tokens: int
+    channels: int
+
+
+class NetworkSpec(Contract, frozen=True):
+    """What the runtime must know of the network.
+
+    window: observations S; layers, heads, head_width: of the backbone; kinds: names of the token
+    kinds; step_kinds: kind of each of one step's A + Q + P tokens; mask: rows (reader kind, read
+    kind, first, last), see `model/mask.py`; slots_ahead: slots after the newest that the dream
+    queries look at (goal attention).
+    """
+
+    window: int
+    width: int
+    layers: int
+    heads: int
+    head_width: int
+    kinds: tuple[str, ...]
+    step_kinds: tuple[int, ...]
+    mask: tuple[tuple[int, int, int, int], ...]
+    slots_ahead: int
+    vision_rows: int
+    dream_rows: int
+    action_steps: int
+    action_head: Literal["dit", "mlp"]
+    dreams: tuple[DreamSpec, ...]
+
+    @property
+    def context_rows(self) -> int:
+        """A: tokens of one step that later steps may read."""
+        return len(self.step_kinds) - self.dream_rows - self.action_steps
+
+    @property
+    def query_rows(self) -> int:
+        """Q + P: dream and action queries of one step."""
+        return self.dream_rows + self.action_steps
+
+
+class SamplerSpec(Contract, frozen=True):
+    """How actions are sampled from noise.
+
+    timesteps: descending grid of diffusion times; alpha_bar: signal level ᾱ at each;
+    guidance: scale of classifier-free guidance.
+    """
+
+    kind: Literal["ddim"]
+    timesteps: tuple[int, ...]
+    alpha_bar: tuple[float, ...]
+    guidance: float
+
+
+class Manifest(Contract, frozen=True):
+    """The whole `bundle.json`.
+
+    files: sha256 of every other file of the bundle; source_sha256: of the checkpoint;
+    versions: of the programs that wrote the bundle.
+    """
+
+    schema_version: int
+    name: str
+    network: NetworkSpec
+    specification: Specification
+    preprocessing: Preprocessing
+    sampler: SamplerSpec | None
+    subgraphs: dict[str, SubgraphSpec]
+    files: dict[str, str]
+    source_sha256: str
+    versions: dict[str, str]

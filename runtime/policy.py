@@ -1,0 +1,278 @@
+"""A bundle as a policy: raw frames and state in, a chunk of actions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .backends import make_backend
+from .bundle import TOKENIZER_NAME, Bundle, open_bundle
+from .errors import ObservationError
+from .preprocess import preprocess
+from .sampler import SAMPLERS
+from .tokenizer import Tokenizer
+from .window import Frame, Window
+
+FloatArray = npt.NDArray[np.float32]
+ACTION_VALUES = 7
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What the policy wants to do next.
+
+    actions (P, 7): normalised, gripper before its threshold; `action_use` makes one executed
+    action of it. features (P, D): backbone outputs behind them. spans: per stage (start, end)
+    on the monotonic clock [s].
+    """
+
+    actions: FloatArray
+    features: FloatArray
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class Policy:
+    """Runs one bundle, exactly as the released evaluation would, with a tenth of its work.
+
+    bundle: a directory or an opened bundle; backend: a name of `BACKENDS` or module:Class;
+    threads: of the back end, None for one per core; seed: of the sampler's noise.
+
+    After every `act` the next window is computed ahead in a thread of its own while the arm
+    moves; `act` waits for it if need be.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        backend: str = "onnxruntime",
+        threads: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        manifest = self.bundle.manifest
+        loader = make_backend(backend, threads)
+        self._head_name = "denoise" if manifest.network.action_head == "dit" else "head"
+        self._text = loader.load(self.bundle.model("text"))
+        self._vision = loader.load(self.bundle.model("vision"))
+        self._head = loader.load(self.bundle.model(self._head_name))
+        self.window = Window(
+            manifest.network, lambda name: loader.load(self.bundle.model(name))
+        )
+        self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
+        self._dreams = {
+            head.name: loader.load(self.bundle.model(f"dream_{head.name}"))
+            for head in manifest.network.dreams
+            if f"dream_{head.name}" in manifest.subgraphs
+        }
+        self._noise = np.random.default_rng(seed)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefill")
+        self._ahead: Future[None] | None = None
+        self._ready = False
+        self._new_frames = 0
+        self._spans: dict[str, tuple[float, float]] = {}
+
+    def reset(self, instruction: str) -> None:
+        """Forget all observations and take a new instruction.
+
+        Raises ObservationError if the instruction is empty or too long.
+        """
+        self.reset_tokens(self.tokens(instruction))
+
+    def reset_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
+        """As `reset`, for tokens (1, 77) of CLIP's vocabulary."""
+        self.settle()
+        self.window.reset(self.text(tokens))
+        self._ready, self._new_frames = True, 0
+
+    def observe(self, primary: npt.ArrayLike, wrist: npt.ArrayLike, state: npt.ArrayLike) -> None:
+        """Take one observation without acting on it.
+
+        primary, wrist: raw uint8 frames (height, width, 3) of the sizes that the bundle's
+        specification names; state: raw (7 or 8). For a policy that acts less often than the
+        cameras deliver: the window must hold frames at the training rate.
+        """
+        with self._span("preprocess"):
+            images = self.images(primary, wrist)
+        self.see(images, state)
+
+    def act(
+        self,
+        primary: npt.ArrayLike,
+        wrist: npt.ArrayLike,
+        state: npt.ArrayLike,
+        noise: npt.ArrayLike | None = None,
+    ) -> Chunk:
+        """Observe, and return the chunk of actions for this observation.
+
+        Arguments as in `observe`; noise (P, 7): the sampler's start, drawn when None.
+        Raises ObservationError when a frame, the state or the noise is not as specified.
+        """
+        self._spans = {}
+        if noise is not None:
+            noise = self._checked_noise(noise)
+        self.observe(primary, wrist, state)
+        return self.decide(noise)
+
+    def tokens(self, instruction: str) -> npt.NDArray[np.int32]:
+        """Tokens (1, 77) of an instruction."""
+        return self._tokenizer(instruction)
+
+    def text(self, tokens: npt.NDArray[np.int32]) -> FloatArray:
+        """Text embedding (1, D) of tokens (1, 77)."""
+        return np.asarray(self._text.run({"tokens": tokens})["text"])
+
+    def vision(self, images: FloatArray) -> FloatArray:
+        """Vision rows (A-2, D) of both preprocessed images (2, 3, size, size)."""
+        return np.asarray(self._vision.run({"images": images})["vision"])
+
+    def images(self, primary: npt.ArrayLike, wrist: npt.ArrayLike) -> FloatArray:
+        """Both preprocessed images (2, 3, size, size) of two raw frames."""
+        manifest = self.bundle.manifest
+        frames: tuple[Any, Any] = (primary, wrist)
+        cameras = manifest.specification.cameras
+        return np.stack(
+            [
+                preprocess(frame, camera, manifest.preprocessing)
+                for frame, camera in zip(frames, cameras, strict=True)
+            ]
+        )
+
+    def see(self, images: FloatArray, state: npt.ArrayLike) -> None:
+        """As `observe`, for preprocessed images (2, 3, size, size)."""
+        if not self._ready:
+            raise ObservationError(
+                "an observation before any instruction",
+                "a call of reset(instruction) first",
+                "call reset with what the arm shall do",
+            )
+        checked = self._checked_state(state)
+        with self._span("vision"):
+            vision = self.vision(images)
+        self.settle()
+        self.window.push(Frame(vision, checked))
+        self._new_frames += 1
+
+    def decide(self, noise: FloatArray | None = None, ahead: Any = None) -> Chunk:
+        """The chunk for the observations taken so far; `ahead` as in `Window.features`."""
+        network = self.bundle.manifest.network
+        if noise is None:
+            noise = self._noise.standard_normal(
+                (network.action_steps, ACTION_VALUES), dtype=np.float32
+            )
+        self.settle()
+        with self._span("backbone"):
+            features = self.window.features(ahead=ahead)
+        with self._span(self._head_name):
+            actions = self.actions(features, noise)
+        if not np.isfinite(actions).all():
+            raise ObservationError(
+                "the network computed a value that is not finite",
+                "finite actions",
+                "run `dreamvla verify` on the bundle and check the state's scale",
+            )
+        expected, self._new_frames = self._new_frames, 0
+        self._ahead = self._worker.submit(self.window.prefill, expected)
+        return Chunk(actions, features, dict(self._spans))
+
+    def actions(self, features: FloatArray, noise: FloatArray) -> FloatArray:
+        """Actions (P, 7) from features (P, D) and the sampler's start noise (P, 7)."""
+        sampler = self.bundle.manifest.sampler
+        if sampler is None:
+            return np.asarray(self._head.run({"features": features})["actions"])
+
+        def predict(x: FloatArray, t: int) -> FloatArray:
+            return self.predict_noise(x, t, features, sampler.guidance)
+
+        return SAMPLERS[sampler.kind](noise, predict, sampler)
+
+    def predict_noise(
+        self, x: FloatArray, time: int, features: FloatArray, guidance: float
+    ) -> FloatArray:
+        """One guided noise prediction (P, 7) for x (P, 7) at one diffusion time."""
+        inputs = {
+            "x": x[None],
+            "t": np.array([time], np.int32),
+            "features": features,
+            "guidance": np.array([guidance], np.float32),
+        }
+        return np.asarray(self._head.run(inputs)["noise"][0])
+
+    def dream(self) -> dict[str, FloatArray]:
+        """What the network expects the cameras to show: per head (2 cameras, N, channels).
+
+        Uses the newest observation; computed on request, since actions do not need it.
+        """
+        self.settle()
+        features = self.window.features(range(self.bundle.manifest.network.dream_rows))
+        return {
+            name: head.run({"features": features})["prediction"]
+            for name, head in self._dreams.items()
+        }
+
+    def settle(self) -> None:
+        """Wait until nothing is computed ahead any more.
+
+        Raises what that computation raised.
+        """
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            with self._span("prefill_wait"):
+                ahead.result()
+
+    def close(self) -> None:
+        """Wait for the thread and end it."""
+        self.settle()
+        self._worker.shutdown()
+
+    def __enter__(self) -> Policy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _span(self, stage: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self._spans[stage] = start, time.monotonic()
+
+    def _checked_state(self, state: npt.ArrayLike) -> FloatArray:
+        size = self.bundle.manifest.specification.state.size
+        return _finite(state, (size,), "state", "the state that the bundle's data set names")
+
+    def _checked_noise(self, noise: npt.ArrayLike) -> FloatArray:
+        shape = (self.bundle.manifest.network.action_steps, ACTION_VALUES)
+        return _finite(noise, shape, "noise", "standard normal numbers")
+
+
+def _finite(
+    value: npt.ArrayLike, shape: tuple[int, ...], name: str, meaning: str
+) -> FloatArray:
+    try:
+        array = np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ObservationError(
+            f"a {name} of type {type(value).__name__} ({error})",
+            f"numbers of shape {shape}",
+            f"pass {meaning}",
+        ) from None
+    if array.shape != shape:
+        raise ObservationError(
+            f"a {name} of shape {array.shape}", f"shape {shape}", f"pass {meaning}"
+        )
+    if not np.isfinite(array).all():
+        bad = ", ".join(str(tuple(index.tolist())) for index in np.argwhere(~np.isfinite(array)))
+        raise ObservationError(
+            f"a {name} that is not finite at {bad}",
+            "finite numbers",
+            "check the sensor that this value comes from",
+        )
+    return array
