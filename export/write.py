@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def write_onnx(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
     assert program is not None
     program.model.ir_version = IR_VERSION
     program.save(path, external_data=True)
-    _add_functions(path)
+    _finish(path)
     return tuple(sorted(file.name for file in folder.glob(f"{subgraph.name}.onnx*")))
 
 
@@ -47,13 +48,29 @@ def _dynamic_shapes(subgraph: Subgraph) -> Any:
     return (*flat[: len(lone)], tuple(flat[len(lone) :]))
 
 
-def _add_functions(path: Path) -> None:
-    """Append our functions to a model that uses their nodes; weights stay in their own file."""
+def _finish(path: Path) -> None:
+    """Add our functions where their nodes are used and name nodes after their modules.
+
+    What the exporter records about its own run (stack traces with the paths of this machine) is
+    left out, so equal networks give equal files. Weights stay in their own file.
+    """
     model = onnx.load(path, load_external_data=False)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{_module(node)}/{node.op_type}_{index}".lstrip("/")
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    for part in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
     used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
-    if used:
-        model.functions.extend(f for f in functions() if f.name in used)
-        if DOMAIN not in {entry.domain for entry in model.opset_import}:
-            model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
-        onnx.save(model, path)
+    model.functions.extend(function for function in functions() if function.name in used)
+    onnx.save(model, path)
     onnx.checker.check_model(path)
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """Dotted name of the innermost module that a node comes from."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes = [scope for scope in ast.literal_eval(entry.value) if scope]
+            return str(scopes[-2]) if len(scopes) > 1 else ""
+    return ""

@@ -143,9 +143,9 @@ def _open_torch(path: Path) -> Any:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path} is truncated, damaged or not written by torch.save ({reason})",
+            f"{path} is truncated, damaged or not written by a plain torch.save ({reason})",
             TORCH_FILE,
-            AGAIN,
+            f"{AGAIN}; if it is complete, write its state dict again with torch.save, no options",
         ) from error
     raise CheckpointError(
         f"{path} is refused: loading it would execute code ({', '.join(sorted(unsafe))})",

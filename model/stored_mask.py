@@ -33,7 +33,7 @@ def with_mask_options(sizes: ModelConfig, stored: Tensor) -> ModelConfig:
     if len(differing):
         row, column = differing[0].tolist()
         raise CheckpointError(
-            f"attention_mask is {float(stored[row, column])} where {_token(config, row)} meets "
+            f"attention_mask is {float(stored[row, column])} for {_token(config, row)} reading "
             f"{_token(config, column)} ({len(differing)} entries differ)",
             f"{float(expected[row, column])} there (0: may read, -inf: may not), by the released "
             f"rules with goal_offset {config.goal_offset}, own_observation_only "

@@ -14,14 +14,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DreamvlaError
+from .errors import ActionError
 from .specification import ActionSpecification
 
 FloatArray = npt.NDArray[np.float32]
-
-
-class ActionError(DreamvlaError):
-    """The network's prediction cannot be executed: not finite or of the wrong shape."""
 
 
 class ActionUse(Protocol):

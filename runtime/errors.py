@@ -27,6 +27,10 @@ class ObservationError(DreamvlaError):
     """An observation or state has the wrong size, type or a non-finite value."""
 
 
+class ActionError(DreamvlaError):
+    """A predicted action cannot be executed."""
+
+
 class ParityError(DreamvlaError):
     """Two computations that must agree do not."""
 

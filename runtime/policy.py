@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .backends import make_backend
+from .backends import Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
 from .errors import ObservationError
 from .preprocess import preprocess
@@ -67,11 +67,7 @@ class Policy:
             manifest.network, lambda name: loader.load(self.bundle.model(name))
         )
         self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
-        self._dreams = {
-            head.name: loader.load(self.bundle.model(f"dream_{head.name}"))
-            for head in manifest.network.dreams
-            if f"dream_{head.name}" in manifest.subgraphs
-        }
+        self._loader, self._dreams = loader, dict[str, Session]()
         self._noise = np.random.default_rng(seed)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefill")
         self._ahead: Future[None] | None = None
@@ -211,11 +207,19 @@ class Policy:
         Uses the newest observation; computed on request, since actions do not need it.
         """
         self.settle()
-        features = self.window.features(range(self.bundle.manifest.network.dream_rows))
+        manifest = self.bundle.manifest
+        features = self.window.features(range(manifest.network.dream_rows))
         return {
-            name: head.run({"features": features})["prediction"]
-            for name, head in self._dreams.items()
+            head.name: self._dream_session(head.name).run({"features": features})["prediction"]
+            for head in manifest.network.dreams
+            if f"dream_{head.name}" in manifest.subgraphs
         }
+
+    def _dream_session(self, name: str) -> Session:
+        """Loaded at first use: a policy that only acts does not pay for it."""
+        if name not in self._dreams:
+            self._dreams[name] = self._loader.load(self.bundle.model(f"dream_{name}"))
+        return self._dreams[name]
 
     def settle(self) -> None:
         """Wait until nothing is computed ahead any more.

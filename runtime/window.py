@@ -119,8 +119,8 @@ class Window:
         slots = min(count, spec.window)
         first = count - slots
         known = self._count - first
-        if first == self._cache.first or known <= 0:
-            return  # still filling: all that is known is cached
+        if known <= 0 or (self._cache.first, self._cache.slots) == (first, known):
+            return  # while the window fills, all that is known is cached already
         frames = [*self._frames][-known:]
         index = np.arange(known, dtype=np.int32)
         context, _ = self.embed(frames, 0, 0)

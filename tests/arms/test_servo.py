@@ -57,7 +57,7 @@ def test_speed_and_acceleration_are_finite(start: int, goal: int, waits: list[fl
 
 
 def test_the_present_position_carries_its_sign_and_offset() -> None:
-    """present = actual - offset, both in sign and magnitude."""
+    """Present = actual - offset, both in sign and magnitude."""
     servo = Servo(1, 100, 0.0)
     servo.write(HOMING, (150).to_bytes(2, "little"))
     servo.advance(1.0)

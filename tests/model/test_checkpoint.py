@@ -188,7 +188,7 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "no weights here")
-    assert "not written by torch.save" in refused(path).found
+    assert "not written by a plain torch.save" in refused(path).found
 
 
 @pytest.mark.parametrize(
@@ -256,6 +256,18 @@ def test_bare_pickle_that_runs_code(protocol: int, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_other_pickle_protocol(protocol: int, tiny_state: State, tmp_path: Path) -> None:
+    """PyTorch reads no other protocol safely; written again without options the file loads."""
+    path = tmp_path / "checkpoint.pt"
+    torch.save(tiny_state, path, pickle_protocol=protocol)
+    error = refused(path)
+    assert "not written by a plain torch.save" in error.found
+    assert "write its state dict again with torch.save, no options" in error.cure
+    torch.save(tiny_state, path)
+    assert load_network(path)
+
+
 def test_old_torch_format(tiny_state: State, tmp_path: Path) -> None:
     """PyTorch before 1.6 wrote a bare pickle; written again it loads."""
     path = tmp_path / "checkpoint.pt"
@@ -276,7 +288,7 @@ def test_truncated_torch_file(part: float, tiny_state: State, save: Save) -> Non
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
     error = refused(path)
-    assert "truncated, damaged or not written by torch.save" in error.found
+    assert "truncated, damaged or not written by a plain torch.save" in error.found
     assert TORCH_FILE in error.expected
     assert AGAIN in error.cure
 

@@ -113,12 +113,12 @@ def plain(text: str) -> list[int]:
 
 
 SAMPLES = """
-pick up;the red block;drawer;don't;I'll;we've;you're;'s;'D;'ſ;'';123;3d;½;²;٣;_;<|;—;...;!?
-&amp;amp;;&amp;lt;;&eacute;;&#x41;;&nbsp;;É;ñandú;straße;Łódź;İ;東京;снова;😀;👩‍🚀
+red block drawer don't I'll we've you're 's 'D 'ſ '' 123 3d ½ ² ٣ _ <| — ... !? É ñandú straße Łódź
+İ 東京 снова 😀 👩‍🚀 &amp;amp; &amp;lt; &eacute; &#x41; &nbsp;
 """
 BITS = st.one_of(
-    st.sampled_from(SAMPLES.strip().replace("\n", ";").split(";")),
-    st.sampled_from([" ", "  ", "\t", "\n\n", "\u00a0", "\x85", "\x00", "\u200b", "e\u0301", ";"]),
+    st.sampled_from(SAMPLES.split()),
+    st.sampled_from([" ", "  ", "\t", "\n\n", "\u00a0", "\x85", "\x00", "\u200b", "e\u0301"]),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
     st.text(st.characters(min_codepoint=0xA0, max_codepoint=0x17F), max_size=6),
 )

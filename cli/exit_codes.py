@@ -1,0 +1,24 @@
+"""The one table of exit codes."""
+
+from __future__ import annotations
+
+EXIT_CODES = {
+    "CheckpointError": 3,
+    "DataSetError": 4,
+    "BundleError": 5,
+    "ObservationError": 6,
+    "ParityError": 7,
+    "ArmError": 8,
+    "OutputError": 9,
+    "ActionError": 10,
+    "MissingExtra": 11,
+}
+"""By the name of the error; 0 is success, 1 any other error, 2 wrong usage, 130 Ctrl-C."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of an error: its own row, or that of a base class."""
+    for kind in type(error).__mro__:
+        if kind.__name__ in EXIT_CODES:
+            return EXIT_CODES[kind.__name__]
+    return 1
