@@ -104,7 +104,7 @@ def _missing_extra(error: ModuleNotFoundError) -> Exception:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(importlib.metadata.version("dreamvla-edge"), prog_name="dreamvla")
 def main() -> None:
-    """Take a DreamVLA checkpoint to an NVIDIA Jetson and a serial arm.
+    r"""Take a DreamVLA checkpoint to an NVIDIA Jetson and a serial arm.
 
     \b
     Example:

@@ -25,7 +25,7 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    """Turn a checkpoint into a bundle of ONNX subgraphs.
+    r"""Turn a checkpoint into a bundle of ONNX subgraphs.
 
     CHECKPOINT is a released file (torch.save) or .safetensors. Nothing is left behind when
     anything goes wrong, and a bundle is only written once it is proven equal to the network.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the block mask as a PNG.")
 @shared_options
 def command(bundle: Path, plot: Path | None, report: Report) -> None:
-    """Show what is in a bundle: subgraphs, shapes, precision, size, work, actions, mask.
+    r"""Show what is in a bundle: subgraphs, shapes, precision, size, work, actions, mask.
 
     \b
     Example:
@@ -87,9 +87,7 @@ def _show_specification(bundle: Bundle, report: Report) -> None:
     for dimension in action.dimensions:
         offset = f" {dimension.offset:+g}" if dimension.offset else ""
         report.text(f"  {dimension.name} = {dimension.scale:g} x{offset} [{dimension.unit}]")
-    report.text(
-        f"  gripper above {action.gripper.threshold:g} is {action.gripper.upper_means}"
-    )
+    report.text(f"  gripper above {action.gripper.threshold:g} is {action.gripper.upper_means}")
     names = ", ".join(dimension.name for dimension in state.dimensions)
     report.text(f"state: {names}, gripper {state.gripper}")
     for camera in specification.cameras:

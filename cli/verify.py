@@ -28,7 +28,7 @@ def command(
     threads: int | None,
     report: Report,
 ) -> None:
-    """Check that a bundle computes what the network computes.
+    r"""Check that a bundle computes what the network computes.
 
     Replays the golden data that the export recorded, one row for each subgraph and use, and
     names the first stage that is out of tolerance. With --golden, runs a case in the format of

@@ -36,8 +36,8 @@ class ModelHints(Contract, frozen=True):
     steps, a divisor of the 100 steps of training.
     """
 
-    heads: int = 16
-    guidance: float = 1.5
+    heads: int
+    guidance: float
     sampler_steps: int = 10
     dit_heads: int | None = None
     vision_heads: int | None = None
@@ -58,7 +58,7 @@ class DataSet(Contract, frozen=True):
     """A data set: the meaning of its numbers, and hints for reading its checkpoints."""
 
     specification: Specification
-    model: ModelHints = ModelHints()
+    model: ModelHints
 
 
 def load_data_set(name_or_path: str | Path) -> DataSet:

@@ -73,7 +73,7 @@ def export(
     """
     _check_output(output, force)
     progress(f"reading {checkpoint}")
-    network = load_network(checkpoint, _hints(data_set)).requires_grad_(False)
+    network = load_network(checkpoint, hints(data_set)).requires_grad_(False)
     _check_fit(network.config, data_set)
     with _place(output) as folder:
         manifest = _write(network, checkpoint, data_set, folder, progress)
@@ -86,7 +86,8 @@ def export(
     return Bundle(output, manifest)
 
 
-def _hints(data_set: DataSet) -> Hints:
+def hints(data_set: DataSet) -> Hints:
+    """What the data set says about its checkpoints."""
     given = msgspec.structs.asdict(data_set.model)
     given.pop("sampler_steps")
     return Hints(**given, finger_state=data_set.specification.state.gripper == "fingers")
@@ -242,7 +243,7 @@ def _tensor_specs(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec,
     return inputs, outputs
 
 
-_TYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT32: "int32"}
+_TYPES: dict[int, str] = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT32: "int32"}
 
 
 def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -97,7 +97,9 @@ class Backbone(nn.Module):
         super().__init__()
         self.backbone = network.transformer_backbone
         self.table = [value for row in mask_table(network.config) for value in row]
-        self.last = LastLayerHeads(self.backbone.h[-1].attn)
+        last = self.backbone.h[-1]
+        assert isinstance(last, BackboneBlock)
+        self.last = LastLayerHeads(last.attn)
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import onnx
 import torch
 from torch.export import Dim
 
-from .operators import DOMAIN, IR_VERSION, OPSET, TRANSLATIONS, functions
+from .nodes import TRANSLATIONS
+from .operators import DOMAIN, IR_VERSION, OPSET, functions
 from .subgraphs import Subgraph
 
 
 def write_onnx(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
     """Write `<name>.onnx` (and `<name>.onnx.data` with the weights); return the file names."""
     path = folder / f"{subgraph.name}.onnx"
+    # The exporter warns that torchvision is missing, which nothing here uses.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the exporter
         program = torch.onnx.export(

@@ -120,8 +120,9 @@ class Denoiser(nn.Module):
         """
         uncondition = self.z_embedder.uncondition.expand_as(features)
         both = self(torch.cat([x, x]), torch.cat([t, t]), torch.cat([features, uncondition]))
-        conditioned, unconditioned = both.unflatten(0, (2, -1)).unbind(0)
-        return unconditioned + guidance * (conditioned - unconditioned)
+        conditioned, unconditioned = both.reshape(2, *x.shape).unbind(0)
+        out: Tensor = unconditioned + guidance * (conditioned - unconditioned)
+        return out
 
 
 class ActionModel(nn.Module):

@@ -70,7 +70,7 @@ def head_features(config: ModelConfig, head: DreamHeadConfig, features: Tensor) 
         features = features.chunk(len(config.dreams), -1)[index]
         index = 0
     start = 2 * queries * index
-    return features[start : start + 2 * queries].unflatten(0, (2, queries))
+    return features[start : start + 2 * queries].reshape(2, queries, -1)
 
 
 def dream(network: nn.Module, config: ModelConfig, name: str, features: Tensor) -> Tensor:

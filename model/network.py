@@ -134,7 +134,7 @@ class DreamVLA(nn.Module):
         features: Tensor = self.transformer_backbone(rows.flatten(0, 1)[None], self.attention_mask)[
             0
         ]
-        return features.unflatten(0, (self.config.window, -1))
+        return features.reshape(self.config.window, -1, features.shape[-1])
 
 
 def _query_names(config: ModelConfig) -> tuple[str, ...]:

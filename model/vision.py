@@ -100,8 +100,7 @@ class Resampler(nn.Module):
         """(n, patches, width) → (n, R, width)."""
         latents = self.latents.expand(patches.shape[0], -1, -1)
         for layer in self.layers:
-            attention, feed_forward = layer  # type: ignore[misc]
-            latents = latents + attention(patches, latents)
-            latents = latents + feed_forward(latents)
+            latents = latents + layer[0](patches, latents)  # type: ignore[index]
+            latents = latents + layer[1](latents)  # type: ignore[index]
         out: Tensor = self.norm(latents)
         return out

@@ -86,9 +86,7 @@ def _check_fit(bundle: Bundle, observations: Arrays, folder: Path, case: str) ->
 
 def _stages(policy: Policy, observations: Arrays, outputs: Arrays) -> Iterator[Stage]:
     head = "denoise" if policy.bundle.manifest.network.action_head == "dit" else "head"
-    tolerances = {
-        name: spec.tolerance for name, spec in policy.bundle.manifest.subgraphs.items()
-    }
+    tolerances = {name: spec.tolerance for name, spec in policy.bundle.manifest.subgraphs.items()}
 
     def stage(name: str, use: str, found: Any, array: str, slot: int | None = None) -> Stage:
         golden = outputs[array] if slot is None else outputs[array][slot]

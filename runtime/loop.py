@@ -66,14 +66,15 @@ class Schedule:
 class Cycle:
     """One turn of the loop.
 
-    tick: its place on the grid of deadlines; skipped: deadlines missed just before it; late_s:
-    start after the deadline; action (7,): what the chunk asked for; goal: what was sent;
-    reading: measured before the policy was asked; spans: every stage, the policy's own with the
-    prefix `policy.`, monotonic [s].
+    tick: its place on the grid of deadlines; skipped: deadlines missed just before it;
+    deadline_s: monotonic [s]; late_s: start after the deadline; action (7,): what the chunk asked
+    for; goal: what was sent; reading: measured before the policy was asked; spans: every stage,
+    the policy's own with the prefix `policy.`, monotonic [s].
     """
 
     tick: int
     skipped: int
+    deadline_s: float
     late_s: float
     action: NDArray[np.float32]
     goal: motion.Goal
@@ -110,8 +111,9 @@ def run(
         schedule = Schedule(time.monotonic(), 1 / rate_hz)
         tick, previous, count = 0, -1, 0
         while cycles is None or count < cycles:
-            time.sleep(max(0.0, schedule.deadline(tick) - time.monotonic()))
-            late_s = time.monotonic() - schedule.deadline(tick)
+            deadline_s = schedule.deadline(tick)
+            time.sleep(max(0.0, deadline_s - time.monotonic()))
+            late_s = time.monotonic() - deadline_s
             spans: dict[str, tuple[float, float]] = {}
             with _span(spans, "cameras"):
                 primary, wrist = (camera.read() for camera in cameras)
@@ -131,7 +133,8 @@ def run(
                 arm.write(goal.joints, goal.gripper)
             command = float(action[6])
             spans |= {f"policy.{name}": span for name, span in chunk.spans.items()}
-            watch(Cycle(tick, tick - previous - 1, late_s, action, goal, reading, spans))
+            skipped = tick - previous - 1
+            watch(Cycle(tick, skipped, deadline_s, late_s, action, goal, reading, spans))
             count, previous = count + 1, tick
             tick = schedule.next_tick(tick, time.monotonic())
     finally:

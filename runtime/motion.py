@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from dreamvla_edge.runtime.arms.arm import ArmReading
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.kinematics import Chain, Pose, forward, inverse
-from dreamvla_edge.runtime.chunk import ActionError
-from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.errors import ActionError, ArmError
 from dreamvla_edge.runtime.rotation import (
     Array,
     euler_from_matrix,
@@ -32,7 +31,7 @@ from dreamvla_edge.runtime.specification import (
 )
 
 # Dimensions of a state that are not joints: tool position [m] and fixed-axis angles [rad].
-_POSE = ("x", "y", "z", "euler_x", "euler_y", "euler_z")
+_POSE = ("x", "y", "z", "roll", "pitch", "yaw")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +116,9 @@ def state_vector(
 ) -> NDArray[np.float32]:
     """The network's state (7,) or (8,): six arm values (v − offset) / scale, then the gripper.
 
-    The dimensions' names choose the values: x y z [m] and euler_x euler_y euler_z [rad] of the
-    tool, a joint's angle [rad], or 0 for `unused`. command: last executed gripper value (+1 or
-    -1); two fingers are (+, −) the distance [m] of each from closed, as in LIBERO.
+    The dimensions' names choose the values: x y z [m] and roll pitch yaw [rad] of the tool, a
+    joint's angle [rad], or 0 for `unused`. command: last executed gripper value (+1 or -1); two
+    fingers are (+, −) the distance [m] of each from closed, as in LIBERO.
     """
     pose = forward(chain, reading.joints)
     known = dict(zip(_POSE, (*pose.position, *euler_from_matrix(pose.rotation)), strict=True))

@@ -63,9 +63,7 @@ class Policy:
         self._text = loader.load(self.bundle.model("text"))
         self._vision = loader.load(self.bundle.model("vision"))
         self._head = loader.load(self.bundle.model(self._head_name))
-        self.window = Window(
-            manifest.network, lambda name: loader.load(self.bundle.model(name))
-        )
+        self.window = Window(manifest.network, lambda name: loader.load(self.bundle.model(name)))
         self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
         self._loader, self._dreams = loader, dict[str, Session]()
         self._noise = np.random.default_rng(seed)
@@ -257,9 +255,7 @@ class Policy:
         return _finite(noise, shape, "noise", "standard normal numbers")
 
 
-def _finite(
-    value: npt.ArrayLike, shape: tuple[int, ...], name: str, meaning: str
-) -> FloatArray:
+def _finite(value: npt.ArrayLike, shape: tuple[int, ...], name: str, meaning: str) -> FloatArray:
     try:
         array = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:

@@ -168,9 +168,7 @@ class Window:
     ) -> dict[str, Array]:
         past = {
             "past_kind": np.tile(self._kinds[: self.spec.context_rows], cache.slots),
-            "past_slot": np.repeat(
-                np.arange(cache.slots, dtype=np.int32), self.spec.context_rows
-            ),
+            "past_slot": np.repeat(np.arange(cache.slots, dtype=np.int32), self.spec.context_rows),
         }
         new = {"rows": rows, "kind": kind, "slot": slot, "read": read}
         return self._backbone.run({**new, **past, **cache.tensors}, into)

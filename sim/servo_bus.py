@@ -96,13 +96,11 @@ class VirtualBus:
 
     def position(self, servo: int) -> float:
         """Where a servo is now [step]."""
-        with self._lock:
-            self._servos[servo].advance(time.monotonic())
-            return self._servos[servo].position
+        return self._now(servo).position
 
     def registers(self, servo: int) -> bytearray:
-        """The live registers of a servo: to read them, or to set a fault (65) or heat (63)."""
-        return self._servos[servo].registers
+        """The registers of a servo, to look at, or to set a fault (65) or a temperature (63)."""
+        return self._now(servo).registers
 
     def _serve(self) -> None:
         """Answers until closed."""
@@ -159,12 +157,16 @@ class VirtualBus:
                     self._store(servo, parameters[0], parameters[start + 1 : start + stride])
 
     def _present(self, servos: tuple[int, ...]) -> Iterator[Servo]:
-        """Those of these servos that exist, brought up to the present time."""
+        """Those of these servos that exist, as they are now."""
         for servo in servos:
             if servo in self._servos:
-                with self._lock:
-                    self._servos[servo].advance(time.monotonic())
-                yield self._servos[servo]
+                yield self._now(servo)
+
+    def _now(self, servo: int) -> Servo:
+        """A servo, brought up to the present time."""
+        with self._lock:
+            self._servos[servo].advance(time.monotonic())
+            return self._servos[servo]
 
     def _store(self, servo: Servo, address: int, data: bytes) -> None:
         with self._lock:

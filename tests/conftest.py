@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
 from golden_cases import SMALL, Golden
+
+if TYPE_CHECKING:
+    from bundles import Bundles
+    from dreamvla_edge.runtime.bundle import Bundle
+
+# Read when torch is loaded: threads that spin while they wait take ten times as long where other
+# programs use the cores too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +31,19 @@ def small_case(request: pytest.FixtureRequest) -> str:
     """The name of each small golden case in turn."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="session")
+def bundles(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundles]:
+    """Bundles, checkpoints and networks of the golden cases: see tests/bundles.py."""
+    from bundles import Bundles  # needs torch, which the base install has not
+
+    folder = tmp_path_factory.mktemp("bundles")
+    yield Bundles(folder, golden)
+    shutil.rmtree(folder)  # gigabytes
+
+
+@pytest.fixture(scope="session")
+def bundle(bundles: Bundles) -> Callable[[str], Bundle]:
+    """The bundle of a golden case by name, exported once per session; not to be changed."""
+    return bundles.bundle

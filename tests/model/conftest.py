@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamvla_edge.model.checkpoint import state_shapes
+from dreamvla_edge.model.checkpoint import load_network, state_shapes
 from dreamvla_edge.model.config import (
     DreamHeadConfig,
     ModelConfig,
     ResamplerConfig,
     TowerConfig,
 )
+from dreamvla_edge.model.errors import CheckpointError
 from dreamvla_edge.model.mask import additive, window_reads
 from dreamvla_edge.model.synthetic import random_state
 
@@ -62,6 +63,19 @@ def save(tmp_path: Path) -> Callable[[object], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def refused() -> Callable[[Path], CheckpointError]:
+    """The error that loading a file raises; it names the file."""
+
+    def load(path: Path) -> CheckpointError:
+        with pytest.raises(CheckpointError) as caught:
+            load_network(path)
+        assert str(path) in caught.value.found
+        return caught.value
+
+    return load
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_states_and_frames_are_what_the_environments_give(golden: Golden, name: 
 def test_hints_are_those_of_the_released_networks(golden: Golden, name: str) -> None:
     """Attention heads, guidance and sampler steps of the full-size case."""
     hints = load_data_set(name).model
-    assert hints == ModelHints()
+    assert hints == ModelHints(heads=16, guidance=1.5)
     assert hints.heads == golden.case(name)["transformer_heads"]
     assert (load_data_set(name).specification.state.gripper == "fingers") == golden.case(name)[
         "gripper_width"

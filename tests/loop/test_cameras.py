@@ -1,0 +1,65 @@
+"""Simulated cameras."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from dreamvla_edge.runtime.cameras import CAMERAS as KINDS
+from dreamvla_edge.runtime.cameras import open_camera
+from dreamvla_edge.runtime.errors import ObservationError
+from dreamvla_edge.runtime.specification import CameraSpecification
+from dreamvla_edge.sim.camera import SimulatedCamera
+from loop.specifications import CAMERAS
+
+
+@pytest.mark.parametrize("specification", CAMERAS, ids=["primary", "wrist"])
+def test_a_frame_has_the_size_asked_for_and_a_time(specification: CameraSpecification) -> None:
+    """RGB bytes, stamped between before and after."""
+    before = time.monotonic()
+    frame = open_camera("simulated", specification).read()
+    assert before <= frame.stamp_s <= time.monotonic()
+    assert frame.image.dtype == np.uint8
+    assert frame.image.shape == (specification.height, specification.width, 3)
+
+
+def test_the_same_seed_gives_the_same_frames() -> None:
+    """Another seed gives others; and things move."""
+    first, same, other = (SimulatedCamera(CAMERAS[0], seed) for seed in (3, 3, 4))
+    frames = [first.read().image for _ in range(20)]
+    assert all(np.array_equal(frame, same.read().image) for frame in frames)
+    assert not all(np.array_equal(frame, other.read().image) for frame in frames)
+    assert len({frame.tobytes() for frame in frames}) > 10
+
+
+def test_blocks_are_seen_and_stay_on_the_table() -> None:
+    """Four colours beside the table's, in every one of 500 frames, unless one covers another."""
+    camera = SimulatedCamera(CAMERAS[0])
+    counts = [len(np.unique(camera.read().image.reshape(-1, 3), axis=0)) for _ in range(500)]
+    assert max(counts) == 5
+    assert min(counts) >= 3
+
+
+def test_both_cameras_see_one_table() -> None:
+    """The wrist view is the middle third of the primary view."""
+    large = CameraSpecification(role="primary", height=96, width=96)
+    part = CameraSpecification(role="wrist", height=32, width=32)
+    primary, wrist = SimulatedCamera(large, seed=1), SimulatedCamera(part, seed=1)
+    for _ in range(50):
+        whole, middle = primary.read().image, wrist.read().image
+        assert np.array_equal(whole[32:64, 32:64], middle)
+
+
+def test_a_lens_cap() -> None:
+    """Black frames of the right size."""
+    frame = SimulatedCamera(CAMERAS[1], black=True).read()
+    assert frame.image.shape == (32, 32, 3)
+    assert not frame.image.any()
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+    """No import is tried."""
+    with pytest.raises(ObservationError, match=f"one of {', '.join(KINDS)}"):
+        open_camera("polaroid", CAMERAS[0])
