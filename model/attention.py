@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(…, T, heads·d) → (…, heads, T, d)."""
-    return x.reshape(*x.shape[:-1], heads, -1).transpose(-3, -2)
+    return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
