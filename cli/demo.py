@@ -68,7 +68,7 @@ def command(
     report.text(f"1. a small checkpoint in the released format: {checkpoint}")
     write_checkpoint(checkpoint, dataclasses.replace(SMALL, dreams=(IMAGE,)), seed)
     report.text(f"2. its bundle, proven equal to the network: {place}")
-    data_set = demo_run.demo_data_set()
+    data_set = demo_run.demo_data_set(SMALL.backbone.heads)
     bundle = export(checkpoint, place, data_set, force=True, progress=report.progress)
     report.text(f'3. {seconds:g} s on the virtual arm: "{instruction}"')
     run = demo_run.drive(bundle, instruction, seconds, seed, black)

@@ -11,13 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dreamvla_edge.export.data_set import DataSet, load_data_set
-from dreamvla_edge.export.export import hints
-from dreamvla_edge.model.checkpoint import load_network
-from dreamvla_edge.model.released import ReleasedLoop
-from dreamvla_edge.model.synthetic import SMALL
 from dreamvla_edge.runtime import loop
 from dreamvla_edge.runtime.arms import open_arm
 from dreamvla_edge.runtime.arms.description import load_description
@@ -42,8 +37,11 @@ def demo_folder() -> Path:
     return Path(cache) / "dreamvla-edge" / "demo"
 
 
-def demo_data_set() -> DataSet:
-    """CALVIN's conventions, with smaller steps because the demo's weights are random."""
+def demo_data_set(heads: int) -> DataSet:
+    """CALVIN's conventions, with smaller steps because the demo's weights are random.
+
+    heads: attention heads of the demo's backbone.
+    """
     data_set = load_data_set("calvin")
     action = data_set.specification.action
     dimensions = tuple(
@@ -55,7 +53,7 @@ def demo_data_set() -> DataSet:
         name="demo",
         action=msgspec.structs.replace(action, dimensions=dimensions),
     )
-    model = msgspec.structs.replace(data_set.model, heads=SMALL.backbone.heads)
+    model = msgspec.structs.replace(data_set.model, heads=heads)
     return DataSet(specification=specification, model=model)
 
 
@@ -165,6 +163,12 @@ def released_parity(
 
     Replays the first steps, through filling and sliding.
     """
+    import torch
+
+    from dreamvla_edge.export.export import hints
+    from dreamvla_edge.model.checkpoint import load_network
+    from dreamvla_edge.model.released import ReleasedLoop
+
     network = load_network(checkpoint, hints(data_set))
     released = ReleasedLoop(network)
     manifest = bundle.manifest

@@ -68,7 +68,7 @@ def load_data_set(name_or_path: str | Path) -> DataSet:
     """
     path = _path(name_or_path)
     raw = _toml(path)
-    model = _converted(raw.pop("model", {}), ModelHints, path, "model")
+    hints = raw.pop("model", {})
     action_statistics = _statistics_of(raw, "action", path)
     state_statistics = _statistics_of(raw, "state", path)
     specification = _converted(raw, Specification, path, "")
@@ -80,6 +80,7 @@ def load_data_set(name_or_path: str | Path) -> DataSet:
         dimensions = scaled(state.dimensions, state_statistics, path.parent)
         state = msgspec.structs.replace(state, dimensions=dimensions)
     specification = msgspec.structs.replace(specification, action=action, state=state)
+    model = _converted(hints, ModelHints, path, "model")
     return DataSet(specification=specification, model=model)
 
 

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-# Below this cosine of the pitch [1] roll and yaw turn about the same axis to working precision.
-_GIMBAL = 1e-9
+# Below this cosine of the pitch roll and yaw are taken for turns about one axis: an error of the
+# same size at most, while rounding would spoil both by 1e-16 / cosine.
+_GIMBAL = 1e-8
 
 
 def skew(vectors: ArrayLike) -> Array:

@@ -98,16 +98,11 @@ class FeetechBus:
             deadline = time.monotonic() + self._reply_s
             while len(found) < len(servos):
                 left = deadline - time.monotonic()
-                in_time = left > 0 and bool(select.select([self._serial], [], [], left)[0])
-                if in_time:
-                    statuses = parser.feed(self._serial.read(self._serial.in_waiting or 1))
-                else:
-                    statuses = parser.flush()
-                for status in statuses:
+                if left <= 0 or not select.select([self._serial], [], [], left)[0]:
+                    break
+                for status in parser.feed(self._serial.read(self._serial.in_waiting or 1)):
                     if status.servo in servos:
                         found.setdefault(status.servo, status)
-                if not in_time:
-                    break
         return found
 
     @contextmanager

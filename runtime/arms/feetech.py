@@ -223,13 +223,6 @@ class StatusParser:
     def feed(self, data: bytes) -> list[Status]:
         """The packets that these bytes complete."""
         self._buffer += data
-        return self._scan(more_follows=True)
-
-    def flush(self) -> list[Status]:
-        """The packets hidden behind a false beginning, once no more bytes will come."""
-        return self._scan(more_follows=False)
-
-    def _scan(self, *, more_follows: bool) -> list[Status]:
         found: list[Status] = []
         start = 0
         while (start := self._buffer.find(0xFF, start)) >= 0:
@@ -237,9 +230,7 @@ class StatusParser:
             if not self._may_begin(candidate):
                 start += 1
             elif len(candidate) < self._size:
-                if more_follows:
-                    break
-                start += 1
+                break  # more will follow
             elif checksum(candidate[2:-1]) == candidate[-1]:
                 found.append(Status(candidate[2], candidate[4], candidate[5:-1]))
                 start += self._size

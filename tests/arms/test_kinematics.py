@@ -61,6 +61,16 @@ def test_reachable_targets_are_reached(random: np.random.Generator) -> None:
         assert np.all((found.joints >= SO101.lower) & (found.joints <= SO101.upper))
 
 
+def test_targets_at_the_limits_of_two_joints_are_reached(random: np.random.Generator) -> None:
+    """A joint at its stop must not keep the others from going on."""
+    for _ in range(150):
+        joints, ends = anywhere(random), random.choice(5, 2, replace=False)
+        joints[ends] = np.where(random.random(2) < 0.5, SO101.lower[ends], SO101.upper[ends])
+        target = forward(SO101, joints)
+        found = inverse(SO101, target, joints + random.uniform(-0.5, 0.5, 5))
+        assert found.position_error_m < 1e-3
+
+
 def test_position_comes_before_orientation(random: np.random.Generator) -> None:
     """A gripper tilted sideways, which five joints cannot do, costs no position on a small walk."""
     tilted = matrix_from_axis_angle([0.4, 0.0, 0.0]) @ np.diag([1.0, -1.0, -1.0])

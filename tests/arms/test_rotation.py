@@ -58,6 +58,17 @@ def test_euler_angles_come_back_as_the_same_rotation(euler: tuple[float, float, 
     np.testing.assert_allclose(matrix_from_euler(back), matrix, atol=2e-8)
 
 
+@given(st.sampled_from([math.pi / 2, -math.pi / 2]), angles, angles, vectors)
+def test_gimbal_lock_is_found_in_spite_of_rounding(
+    pitch: float, roll: float, yaw: float, detour: Array
+) -> None:
+    """A product of matrices is never exactly at the singularity."""
+    there = matrix_from_axis_angle(detour)
+    matrix = there @ (there.T @ matrix_from_euler([roll, pitch, yaw]))
+    back = matrix_from_euler(euler_from_matrix(matrix))
+    np.testing.assert_allclose(back, matrix, atol=1e-7)
+
+
 @given(st.tuples(angles, st.floats(-1.5, 1.5), angles))
 def test_euler_angles_come_back_themselves(euler: tuple[float, float, float]) -> None:
     """Away from gimbal lock, up to a whole turn."""

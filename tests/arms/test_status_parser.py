@@ -35,7 +35,7 @@ def parse(stream: bytes, data_size: int, cuts: list[int]) -> list[Status]:
     for cut in [*sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]:
         found += parser.feed(stream[start:cut])
         start = cut
-    return found + parser.flush()
+    return found
 
 
 # Bytes that make up headers, lengths and ids far oftener than chance would.
@@ -89,14 +89,30 @@ def test_a_packet_is_given_as_soon_as_it_is_complete() -> None:
     assert [parser.feed(data[i : i + 1]) for i in range(len(data))] == [[]] * 7 + [[status]]
 
 
-def test_a_false_beginning_gives_way_at_the_end() -> None:
-    """FF FF 01 04 promises more than comes; the packet behind it is found by flush at latest."""
+@pytest.mark.parametrize("false", ["FF", "FF FF", "FF FF 01", "FF FF 01 04", "FF FF 01 04 00 FF"])
+def test_a_false_beginning_does_not_delay_the_answer(false: str) -> None:
+    """The packet behind it is given with its own last byte."""
     status = Status(2, 0, b"\x00\x08")
     parser = StatusParser(2)
-    found = parser.feed(b"\xff\xff\x01\x04" + wire(status)[:-1])
-    assert found == []
-    assert parser.feed(wire(status)[-1:]) + parser.flush() == [status]
-    assert parser.flush() == []
+    assert parser.feed(bytes.fromhex(false) + wire(status)[:-1]) == []
+    assert parser.feed(wire(status)[-1:]) == [status]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [0xFE, 4, 0, 1, 2],  # nobody answers as 254
+        [0xFF, 4, 0, 1, 2],
+        [1, 5, 0, 1, 2],  # says that it is longer than it is
+        [1, 2, 0, 1, 2],
+        [1, 4, 0x80, 1, 2],  # an instruction, or no fault byte
+        [1, 4, 0xFF, 1, 2],
+    ],
+)
+def test_a_right_checksum_alone_makes_no_status(body: list[int]) -> None:
+    """Id, length and error byte have their ranges."""
+    parser = StatusParser(2)
+    assert parser.feed(bytes([0xFF, 0xFF, *body, 255 - sum(body) % 256]) + bytes(8)) == []
 
 
 def test_an_answer_to_another_question_is_no_answer() -> None:

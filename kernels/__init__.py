@@ -1,1 +1,0 @@
-"""Kernels of the network: NumPy references of the operators that are ours."""
