@@ -12,5 +12,9 @@ setup(
     ],
     package_dir={f"dreamvla_edge.{folder}": folder for folder in FOLDERS},
     include_package_data=False,
-    package_data={"": ["py.typed"], "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"]},
+    package_data={
+        "": ["py.typed"],
+        "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"],
+        "dreamvla_edge.runtime.arms": ["*.toml"],
+    },
 )

@@ -81,7 +81,7 @@ def record_golden(
     vision = torch.cat([_vision(network, torch.from_numpy(frame)) for frame in images])
     states = torch.from_numpy(episode["states"])
     slots = torch.arange(window)
-    context = network.context(text, states[1:], vision[1:], slots)  # the last window
+    context = network.context(text, states[1:], vision[1:], slots)  # (S, A, D) of the last window
     features, actions = [], []
     dream_rows = slice(config.context_rows, config.context_rows + config.dream_rows)
     for count in checked_steps(window):
@@ -95,8 +95,8 @@ def record_golden(
         "images": torch.from_numpy(images[0]),
         "text": text,
         "vision": vision,
-        "context": context[-1],
-        "queries": network.queries(slots[-1:])[0],
+        "context": context,
+        "queries": network.queries(slots),
         "features": torch.stack(features),
         "actions": torch.stack(actions),
         **_prefill(network, context[:-1].flatten(0, 1)),

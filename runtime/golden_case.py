@@ -64,7 +64,9 @@ def _load(folder: Path, case: str, seed: int | None) -> tuple[Arrays, Arrays]:
         observations: Arrays = synth.observations(cases[case], *seeds)
         with np.load(folder / "outputs" / f"{case}.npz", allow_pickle=False) as arrays:
             return observations, dict(arrays)
-    except (OSError, ValueError) as error:
+    except BundleError:
+        raise
+    except Exception as error:  # NumPy and a damaged `synth.py` have no one error
         raise BundleError(
             f"{folder} cannot be read ({error})",
             "cases.json, synth.py and outputs/<case>.npz",

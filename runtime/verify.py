@@ -80,16 +80,27 @@ def require(stages: list[Stage], bundle: Bundle) -> None:
             )
 
 
+class _Golden(Arrays):
+    """The golden arrays by name; asking for one that is not there raises BundleError."""
+
+    def __missing__(self, name: str) -> npt.NDArray[Any]:
+        raise _unreadable(f"has no array {name!r}")
+
+
 def _read(bundle: Bundle) -> Arrays:
     try:
         with np.load(bundle.file(GOLDEN_NAME), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{bundle.file(GOLDEN_NAME)} cannot be read ({error})",
-            "the golden data that `dreamvla export` recorded",
-            "export the checkpoint again",
-        ) from None
+            return _Golden(arrays)
+    except Exception as error:  # NumPy has no one error for a file that is none of its own
+        raise _unreadable(f"cannot be read ({error})") from None
+
+
+def _unreadable(what: str) -> BundleError:
+    return BundleError(
+        f"{GOLDEN_NAME} of the bundle {what}",
+        "the golden data that `dreamvla export` recorded",
+        "export the checkpoint again",
+    )
 
 
 def _stage(
@@ -108,11 +119,17 @@ def _inputs(policy: Policy, golden: Arrays) -> Iterator[Stage]:
     yield _stage(policy, "text", "instruction", policy.text(golden["tokens"]), golden["text"])
     vision = policy.vision(golden["images"])
     yield _stage(policy, "vision", "first frame", vision, golden["vision"][0])
-    last = len(golden["states"]) - 1
-    policy.window.reset(golden["text"])
-    slot = policy.window.spec.window - 1
-    context, queries = policy.window.embed(_frames(golden)[last:], slot, slot)
-    yield _stage(policy, "embed", "context rows", context, golden["context"])
+    yield from _embedding(policy, golden)
+
+
+def _embedding(policy: Policy, golden: Arrays) -> Iterator[Stage]:
+    """Every slot, since each has a position of its own."""
+    window, frames = policy.window, _frames(golden)[1:]
+    window.reset(golden["text"])
+    pairs = [window.embed(frames, 0, slot) for slot in range(window.spec.window)]
+    queries = np.stack([queries for _, queries in pairs])
+    context = np.concatenate(golden["context"])
+    yield _stage(policy, "embed", "context rows", pairs[0][0], context)
     yield _stage(policy, "embed", "query rows", queries, golden["queries"])
 
 
@@ -145,8 +162,8 @@ def _backbone(policy: Policy, golden: Arrays) -> Iterator[Stage]:
 def _outputs(policy: Policy, golden: Arrays) -> Iterator[Stage]:
     features = golden["features"][-1]
     if policy.bundle.manifest.network.action_head == "mlp":
-        actions = policy.actions(features, golden["noise"][-1])
-        yield _stage(policy, "head", "last step", actions, golden["actions"][-1])
+        chunks = [policy.actions(step, golden["noise"][-1]) for step in golden["features"]]
+        yield _stage(policy, "head", "every step", np.stack(chunks), golden["actions"])
     else:
         sampler = policy.bundle.manifest.sampler
         assert sampler is not None  # `open_bundle` refuses a denoiser without one

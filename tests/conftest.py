@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from golden_cases import SMALL, Golden
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 # Read when torch is loaded: threads that spin while they wait take ten times as long where other
 # programs use the cores too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A time limit per example would be a speed assertion that a busy machine can fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
-import pytest
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward, jacobian
-
-mujoco = pytest.importorskip("mujoco")
 
 # Body frames and ranges as in TheRobotStudio/SO-ARM100 so101_new_calib.xml, in quaternions; the
 # tool frame is the one of so101.toml (z out of the gripper) instead of the model's gripperframe.

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import scservo_sdk as sdk
 
 from dreamvla_edge.runtime.arms import feetech
 from dreamvla_edge.sim.servo_bus import VirtualBus
-
-sdk = pytest.importorskip("scservo_sdk")
 
 SUCCESS = 0
 

@@ -179,7 +179,7 @@ def test_an_anchor_that_is_not_finite_is_refused(specification: ActionSpecificat
 _UNUSED = dimensions(*["unused"] * 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6),
     st.sampled_from(["delta_pose", "delta_joints", "joints"]),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamvla_edge.model import checkpoint
 from dreamvla_edge.model.checkpoint import load_network
 from dreamvla_edge.model.errors import CheckpointError
 
@@ -134,6 +135,21 @@ def test_torch_file_that_runs_code(
     assert "is refused: loading it would execute code (io.open)" in error.found
     assert "tensors, numbers and plain containers" in error.expected
     assert "write only its `model_state_dict`" in error.cure
+    assert not mark.exists()
+
+
+def test_the_reader_refuses_on_its_own(
+    tiny_state: State,
+    save: Save,
+    tmp_path: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Code that hides from the look ahead is still not run."""
+    monkeypatch.setattr(checkpoint, "get_unsafe_globals_in_checkpoint", lambda path: [])
+    mark = tmp_path / "touched"
+    error = refused(save({"model_state_dict": tiny_state, "args": Touch(mark)}))
+    assert "(Weights only load failed" in error.found
     assert not mark.exists()
 
 

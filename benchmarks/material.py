@@ -1,0 +1,60 @@
+"""The synthetic checkpoint and the bundle that a benchmark runs, made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("model", "export", "runtime")
+"""Packages that decide what a checkpoint and its bundle hold."""
+
+
+def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> tuple[Path, Path]:
+    """Checkpoint and bundle of a size of `model.synthetic.SIZES`, in the folder `cache`.
+
+    Both are used again while their hashes hold and the sources that wrote them are the same.
+    """
+    checkpoint, bundle, note = (cache / f"{size}{end}" for end in (".pt", ".bundle", ".sources"))
+    sources = _digest()
+    if note.is_file() and note.read_text() == sources and _belong(checkpoint, bundle):
+        progress(f"using {bundle}")
+        return checkpoint, bundle
+    cache.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    _make(checkpoint, bundle, size, progress)
+    note.write_text(sources)
+    return checkpoint, bundle
+
+
+def _digest() -> str:
+    """Of every source file of `SOURCES`."""
+    digest = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _belong(checkpoint: Path, bundle: Path) -> bool:
+    """Whether both are whole and the bundle was made from this checkpoint."""
+    from dreamvla_edge.runtime.bundle import open_bundle, sha256
+    from dreamvla_edge.runtime.errors import BundleError
+
+    try:
+        source = open_bundle(bundle).manifest.source_sha256
+    except BundleError:
+        return False
+    return checkpoint.is_file() and sha256(checkpoint) == source
+
+
+def _make(checkpoint: Path, bundle: Path, size: str, progress: Callable[[str], None]) -> None:
+    from dreamvla_edge.export.data_set import load_data_set
+    from dreamvla_edge.export.export import export
+    from dreamvla_edge.model.synthetic import SIZES, write_checkpoint
+
+    progress(f"writing the synthetic checkpoint {checkpoint}")
+    write_checkpoint(checkpoint, SIZES[size])
+    replace = bundle.is_dir()
+    export(checkpoint, bundle, load_data_set("calvin"), force=replace, progress=progress)
