@@ -47,8 +47,7 @@ class EagerSession:
         found = self._subgraph.module(*arguments)
         found = (found,) if isinstance(found, torch.Tensor) else found
         outputs = {
-            name: tensor.numpy()
-            for name, tensor in zip(self._subgraph.outputs, found, strict=True)
+            name: tensor.numpy() for name, tensor in zip(self._subgraph.outputs, found, strict=True)
         }
         for name, array in (into or {}).items():
             np.copyto(array, outputs[name])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("model", "export", "runtime")
+SOURCES = ("model", "export")
 """Packages that decide what a checkpoint and its bundle hold."""
 
 

@@ -84,13 +84,17 @@ class ReleasedLoop:
         """Forget all observations."""
         self._observations.clear()
 
+    def observe(self, tokens: Tensor, images: Tensor, state: Tensor) -> None:
+        """Take an observation without acting on it; arguments as in `act`."""
+        self._observations.append((tokens, images, state))
+
     def act(self, tokens: Tensor, images: Tensor, state: Tensor, noise: Tensor) -> Tensor:
         """Chunk (P, 7) for the newest observation.
 
         tokens (77); images (2, 3, h, w) primary and wrist, normalised; state (7 or 8);
         noise (S, P, 7): each slot has its own, only the read slot's matters.
         """
-        self._observations.append((tokens, images, state))
+        self.observe(tokens, images, state)
         count = len(self._observations)
         padded = [*self._observations] + [self._observations[-1]] * (
             self.network.config.window - count

@@ -48,6 +48,7 @@ SMALL = replace(
 """The structure of CALVIN with an eighth of its parameters; DiT-S as action head."""
 
 SIZES = {"small": SMALL, "calvin": CALVIN, "libero": LIBERO}
+"""Every size by the name that a command takes."""
 
 
 def write_checkpoint(path: str | Path, config: ModelConfig = SMALL, seed: int = 0) -> None:

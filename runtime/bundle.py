@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,7 +56,14 @@ def open_bundle(path: str | Path) -> Bundle:
     _check_names(folder, manifest)
     _check_subgraphs(folder, manifest)
     for name, expected in manifest.files.items():
-        found = sha256(folder / name)
+        try:
+            found = sha256(folder / name)
+        except OSError as error:
+            raise BundleError(
+                f"{folder / name} cannot be read: {error.strerror}",
+                "a readable file",
+                "check the permissions of the bundle's files and the disk",
+            ) from error
         if found != expected:
             raise BundleError(
                 f"{folder / name} has sha256 {found[:16]}…",
@@ -83,17 +92,16 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     try:
         raw: Any = msgspec.json.decode(file.read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{file} is not JSON ({error})", "a bundle's manifest", _AGAIN) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise BundleError(f"{file} has schema version {version!r}", "a whole number", _AGAIN)
-    if version > SCHEMA_VERSION:
-        writer = (raw.get("versions") or {}).get("dreamvla-edge", "a newer one")
         raise BundleError(
-            f"{folder} has schema version {version}",
-            f"at most {SCHEMA_VERSION}",
-            f"install dreamvla-edge {writer} or later: pip install -U 'dreamvla-edge>={writer}'",
+            f"{file} has schema version {version!r}", "a whole number from 1 on", _AGAIN
+        )
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{folder} has schema version {version}", f"at most {SCHEMA_VERSION}", _newer(raw)
         )
     try:
         return msgspec.convert(raw, Manifest)
@@ -105,21 +113,32 @@ def _read_manifest(folder: Path) -> Manifest:
         ) from None
 
 
+def _newer(raw: dict[str, Any]) -> str:
+    """What to install for a manifest of a later schema."""
+    versions = raw.get("versions")
+    writer = versions.get("dreamvla-edge") if isinstance(versions, dict) else None
+    # It goes into a command that people paste, so it must look like a version.
+    if isinstance(writer, str) and re.fullmatch(r"[0-9][0-9A-Za-z.+]*", writer):
+        return f"install dreamvla-edge {writer} or later: pip install -U 'dreamvla-edge>={writer}'"
+    return "install a newer dreamvla-edge: pip install -U dreamvla-edge"
+
+
 def _check_names(folder: Path, manifest: Manifest) -> None:
     """Every file is named, is inside the directory, and nothing else lies there."""
     named = [name for spec in manifest.subgraphs.values() for name in spec.files]
     for name in (*manifest.files, *named):
-        pure = PurePosixPath(name)
-        escapes = pure.is_absolute() or ".." in pure.parts or "\\" in name
-        if escapes or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        if not _stays_inside(folder, name):
             raise BundleError(
                 f"{MANIFEST_NAME} names {name!r}", f"paths that stay inside {folder}", _AGAIN
             )
-    present = {str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir()} - {
-        MANIFEST_NAME
-    }
+    present = {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    } - {MANIFEST_NAME}
     listed = set(manifest.files)
-    missing = sorted(listed - present | set(named) - listed)
+    absent = {name for name in listed if not os.path.isfile(folder / name)}
+    missing = sorted(absent | listed - present | set(named) - listed)
     if missing:
         raise BundleError(f"{folder} lacks {', '.join(missing)}", "every listed file", _AGAIN)
     extra = sorted(present - listed)
@@ -131,10 +150,21 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
         )
 
 
+def _stays_inside(folder: Path, name: str) -> bool:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+        return False
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # too long, links in a ring, a null byte
+        return False
+
+
 def _check_subgraphs(folder: Path, manifest: Manifest) -> None:
     head = "denoise" if manifest.network.action_head == "dit" else "head"
     needed = {"text", "vision", "embed", "backbone", head}
-    missing = sorted(needed - set(manifest.subgraphs))
+    complete = {name for name, spec in manifest.subgraphs.items() if spec.files}
+    missing = sorted(needed - complete)
     if missing or (head == "denoise" and manifest.sampler is None):
         raise BundleError(
             f"{folder} has no {', '.join(missing) or 'sampler'}",

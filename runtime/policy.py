@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .backends import Session, make_backend
+from .backends import Backend, Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
 from .errors import ObservationError
 from .preprocess import preprocess
@@ -42,8 +42,9 @@ class Chunk:
 class Policy:
     """Runs one bundle, exactly as the released evaluation would, with a tenth of its work.
 
-    bundle: a directory or an opened bundle; backend: a name of `BACKENDS` or module:Class;
-    threads: of the back end, None for one per core; seed: of the sampler's noise.
+    bundle: a directory or an opened bundle; backend: a name of `BACKENDS`, module:Class, or a
+    back end already made; threads: of one made by name, None for one per core; seed: of the
+    sampler's noise.
 
     After every `act` the next window is computed ahead in a thread of its own while the arm
     moves; `act` waits for it if need be.
@@ -52,13 +53,13 @@ class Policy:
     def __init__(
         self,
         bundle: str | Path | Bundle,
-        backend: str = "onnxruntime",
+        backend: str | Backend = "onnxruntime",
         threads: int | None = None,
         seed: int | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
-        loader = make_backend(backend, threads)
+        loader = make_backend(backend, threads) if isinstance(backend, str) else backend
         self._head_name = "denoise" if manifest.network.action_head == "dit" else "head"
         self._text = loader.load(self.bundle.model("text"))
         self._vision = loader.load(self.bundle.model("vision"))

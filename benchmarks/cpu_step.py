@@ -1,0 +1,294 @@
+"""One control step on the CPU: the released loop in PyTorch against the policy of a bundle.
+
+    python benchmarks/cpu_step.py [--json] [--rounds N]
+
+Full CALVIN size, float32, two threads, fresh frames at every step, window full. Both run in
+processes of their own and take turns; every figure is a median over the rounds. The same
+observations and noise go to both, and their actions must agree. Makes its checkpoint and bundle
+itself and keeps them in `--cache` (5 GB).
+
+Exits with 1 when the released loop runs below 0.65 of PyTorch's own matrix products, which would
+flatter the policy, or when actions differ by more than 1e-4 of the largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from material import ROOT, prepared
+from process import Worker
+
+BASELINE_SHARE = 0.65
+"""Least share of PyTorch's matrix products that a fair released loop reaches."""
+TOLERANCE = 1e-4
+"""Largest error of an action at full size, relative to the largest magnitude of the chunk."""
+DISTURBED = 0.05
+"""Share of processor time used elsewhere from which a table warns."""
+
+Answers = list[dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, judge."""
+    options = _parser().parse_args(arguments)
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    checkpoint, bundle = prepared(options.cache, options.size, progress)
+    result = measure(checkpoint, bundle, options.size, options.rounds, options.threads, progress)
+    faults = result["faults"]
+    print(json.dumps(result, indent=1) if options.json else _table(result), flush=True)
+    for fault in faults:
+        progress(f"cpu_step: {fault}")
+    return 1 if faults else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--rounds", type=_rounds, default=5, help="timed steps of each, at least 3")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "benchmarks")
+    parser.add_argument(
+        "--size",
+        choices=("calvin", "small"),
+        default="calvin",
+        help="small: a quick trial whose speed is not judged",
+    )
+    return parser
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 3:
+        raise argparse.ArgumentTypeError("a median needs at least 3 rounds")
+    return rounds
+
+
+def measure(
+    checkpoint: Path, bundle: Path, size: str, rounds: int, threads: int, progress: Any
+) -> dict[str, Any]:
+    """Everything that is printed; `faults` says why the figures must not be used."""
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    full = manifest["network"]["window"]
+    progress("starting three processes")
+    with (
+        Worker("policy", checkpoint, bundle, threads) as policy,
+        Worker("torch", checkpoint, bundle, threads) as torch,
+        Worker("onnxruntime", checkpoint, bundle, threads) as onnxruntime,
+    ):
+        progress(f"filling the window ({full} steps)")
+        for step in range(full):
+            policy.ask("act", step=step)
+            torch.ask("act", step=step)
+            torch.ask("observe", step=step)
+        torch.ask("released", step=full)
+        policy.ask("act", step=full)
+        torch.ask("act", step=full)
+        answers: dict[str, Answers] = {
+            name: [] for name in ("released", "policy", "exact", "torch", "onnxruntime")
+        }
+        for turn in range(rounds):
+            step = full + 1 + turn
+            answers["torch"].append(torch.ask("rates"))
+            answers["onnxruntime"].append(onnxruntime.ask("rates"))
+            answers["released"].append(torch.ask("released", step=step))
+            answers["policy"].append(policy.ask("act", step=step))
+            answers["exact"].append(torch.ask("act", step=step))
+            progress(f"round {turn + 1} of {rounds}: {_round(answers)}")
+        about = policy.ask("about"), torch.ask("about")
+    result = _result(answers, _work(manifest, bundle), *about)
+    result["faults"] = faults(result, judge_speed=size == "calvin")
+    return {"size": size, "rounds": rounds, "threads": threads, **result}
+
+
+def _round(answers: Mapping[str, Answers]) -> str:
+    seconds = answers["released"][-1]["seconds"]
+    act = answers["policy"][-1]["observation_to_action_s"]
+    return f"released {seconds:.2f} s, observation to action {act:.3f} s"
+
+
+def _work(manifest: Mapping[str, Any], bundle: Path) -> dict[str, dict[str, float]]:
+    """Per stage of the policy: GFLOP, and MB of weights that it reads."""
+    steps = len(manifest["sampler"]["timesteps"])
+    uses = {
+        "vision": ("vision", "frame", 1),
+        "backbone": ("backbone", "step", 1),
+        "denoise": ("denoise", "evaluation", steps),
+        "prefill": ("backbone", "prefill", 1),
+    }
+    return {
+        stage: {
+            "gflop": manifest["subgraphs"][name]["gflop"][use] * times,
+            "weight_mb": (bundle / f"{name}.onnx.data").stat().st_size * times / 1e6,
+        }
+        for stage, (name, use, times) in uses.items()
+    }
+
+
+def _result(
+    answers: Mapping[str, Answers],
+    work: Mapping[str, Mapping[str, float]],
+    policy: Mapping[str, Any],
+    torch: Mapping[str, Any],
+) -> dict[str, Any]:
+    released_s = _median(answers["released"], "seconds")
+    act_s = _median(answers["policy"], "observation_to_action_s")
+    whole_s = _median(answers["policy"], "seconds")
+    ort_sgemm = median(max(rates["gflops"].values()) for rates in answers["onnxruntime"])
+    act_gflop = sum(work[stage]["gflop"] for stage in ("vision", "backbone", "denoise"))
+    errors = [
+        relative_error(mine["actions"], released["actions"])
+        for name in ("policy", "exact")
+        for mine, released in zip(answers[name], answers["released"], strict=True)
+    ]
+    return {
+        "released_loop_s": released_s,
+        "observation_to_action_s": act_s,
+        "whole_step_s": whole_s,
+        "observation_to_action_ratio": released_s / act_s,
+        "whole_step_ratio": released_s / whole_s,
+        "exact_pytorch_s": _median(answers["exact"], "observation_to_action_s"),
+        "exact_pytorch_whole_step_s": _median(answers["exact"], "seconds"),
+        "released_gflop": torch["released_gflop"],
+        "policy_gflop": act_gflop,
+        "released_gflops": torch["released_gflop"] / released_s,
+        "policy_gflops": act_gflop / act_s,
+        "sgemm_gflops": median(max(rates["gflops"].values()) for rates in answers["torch"]),
+        "onnxruntime_sgemm_gflops": ort_sgemm,
+        "memory_gb_per_s": _median(answers["torch"], "memory_gb_per_s"),
+        "max_relative_error": max(errors),
+        "peak_rss_mb": policy["peak_rss_mb"],
+        "stages": _stages(answers["policy"], work, ort_sgemm),
+        "machine": {
+            "cpu": _cpu(),
+            "architecture": platform.machine(),
+            "instructions": torch["instructions"],
+            "system": platform.platform(),
+        },
+        "torch_threads": torch["threads"],
+        "versions": {
+            "python": platform.python_version(),
+            **policy["versions"],
+            **torch["versions"],
+        },
+        "samples": answers,
+    }
+
+
+def _stages(
+    steps: Answers, work: Mapping[str, Mapping[str, float]], sgemm: float
+) -> dict[str, dict[str, float]]:
+    stages = {}
+    for name in steps[0]["stages"]:
+        seconds = median(step["stages"][name] for step in steps)
+        stages[name] = {"seconds": seconds, **work.get(name, {})}
+        if name in work:
+            gflops = work[name]["gflop"] / seconds
+            stages[name] |= {
+                "gflops": gflops,
+                "of_onnxruntime_sgemm": gflops / sgemm,
+                "weight_gb_per_s": work[name]["weight_mb"] / 1e3 / seconds,
+            }
+    return stages
+
+
+def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Largest difference over the largest expected magnitude; infinite where not finite."""
+    difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
+    error = float(difference / np.abs(np.asarray(expected)).max())
+    return error if math.isfinite(error) else math.inf
+
+
+def faults(result: Mapping[str, Any], judge_speed: bool = True) -> list[str]:
+    """What makes the figures unusable, one sentence each."""
+    found = []
+    if not result["max_relative_error"] <= TOLERANCE:
+        found.append(
+            f"the timed actions differ from the released loop's by"
+            f" {result['max_relative_error']:.2g} of the largest, more than {TOLERANCE:.0e}:"
+            " the policy computes something else"
+        )
+    least = BASELINE_SHARE * result["sgemm_gflops"]
+    if judge_speed and not result["released_gflops"] >= least:
+        found.append(
+            f"the released loop runs at {result['released_gflops']:.0f} GFLOP/s, below"
+            f" {BASELINE_SHARE} of PyTorch's matrix products ({result['sgemm_gflops']:.0f}):"
+            " the baseline is disturbed, so ratios to it mean nothing; run on a quiet machine"
+        )
+    return found
+
+
+def _median(answers: Answers, key: str) -> float:
+    return median(float(answer[key]) for answer in answers)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    def row(name: str, seconds: float, ratio: float = 0) -> str:
+        return f"{name:36}{seconds * 1e3:9.1f} ms" + (f"{ratio:7.1f} x" if ratio else "")
+
+    lines = [
+        f"{result['machine']['cpu']}, {result['threads']} threads, {result['size']} size,"
+        f" medians of {result['rounds']} rounds",
+        "",
+        row("released loop (PyTorch)", result["released_loop_s"]),
+        row(
+            "observation to action (policy)",
+            result["observation_to_action_s"],
+            result["observation_to_action_ratio"],
+        ),
+        row("whole step with prefill (policy)", result["whole_step_s"], result["whole_step_ratio"]),
+        row(
+            "observation to action (PyTorch)",
+            result["exact_pytorch_s"],
+            result["released_loop_s"] / result["exact_pytorch_s"],
+        ),
+        "",
+        f"{'stage of the policy':20}{'ms':>9}{'GFLOP':>9}{'GFLOP/s':>9}{'of sgemm':>10}{'GB/s':>7}",
+    ]
+    for name, stage in result["stages"].items():
+        line = f"{name:20}{stage['seconds'] * 1e3:9.1f}"
+        if "gflop" in stage:
+            line += f"{stage['gflop']:9.1f}{stage['gflops']:9.0f}"
+            line += f"{stage['of_onnxruntime_sgemm']:10.2f}{stage['weight_gb_per_s']:7.1f}"
+        lines.append(line)
+    lines += [
+        "",
+        f"sgemm: PyTorch {result['sgemm_gflops']:.0f} GFLOP/s (released loop"
+        f" {result['released_gflops']:.0f}), ONNX Runtime"
+        f" {result['onnxruntime_sgemm_gflops']:.0f}; memory {result['memory_gb_per_s']:.0f} GB/s",
+        f"largest error of an action {result['max_relative_error']:.1e};"
+        f" policy's memory {result['peak_rss_mb']:.0f} MB",
+    ]
+    elsewhere = [
+        step["elsewhere"] or 0
+        for name in ("released", "policy")
+        for step in result["samples"][name]
+    ]
+    if max(elsewhere) > DISTURBED:
+        lines.append(f"disturbed: other processes took up to {max(elsewhere):.0%} of the processor")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
