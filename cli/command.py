@@ -1,15 +1,19 @@
-"""The group of commands: shared options, errors and exit codes."""
+"""The group of commands, the options they share, and what becomes of errors."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
-import json
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
+
+from dreamvla_edge.runtime.errors import DreamvlaError
 
 from .exit_codes import exit_code
 from .report import Report
@@ -22,8 +26,19 @@ COMMANDS = {
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""
 
+EXTRAS = {"torch": "export", "onnx": "export", "onnxscript": "export", "safetensors": "export"}
+"""Package → the extra that installs it."""
 
-class MissingExtra(Exception):
+
+class WrongUsage(DreamvlaError):
+    """An unknown command or option, or a missing or impossible value."""
+
+
+class Interrupted(DreamvlaError):
+    """Ctrl-C."""
+
+
+class MissingExtra(DreamvlaError):
     """A package that this command needs is not installed."""
 
 
@@ -38,7 +53,8 @@ class Commands(click.Group):
         """The command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        return load(cmd_name)
+        found: click.Command = importlib.import_module(f"dreamvla_edge.cli.{cmd_name}").command
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help, without importing any command."""
@@ -46,69 +62,93 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def load(name: str) -> click.Command:
-    """The click command of one module of this folder."""
-    found: click.Command = importlib.import_module(f"dreamvla_edge.cli.{name}").command
-    return found
+def example(*lines: str) -> str:
+    """Command lines as the end of a help text."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
 
 
 def shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --json, -v and -q and passes them on as one `report`."""
+    """Adds --json, -v and -q and passes them on as one `report`, that of `run`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
     @click.option("-v", "verbose", is_flag=True, help="Say more, with a traceback on errors.")
     @click.option("-q", "quiet", is_flag=True, help="Print nothing but errors and JSON.")
-    def with_report(as_json: bool, verbose: bool, quiet: bool, **arguments: Any) -> None:
-        report = Report(as_json, 1 if verbose else -1 if quiet else 0)
-        try:
-            function(report=report, **arguments)
-        except click.ClickException:
-            raise
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            raise SystemExit(130) from None
-        except Exception as error:
-            fail(error, report)
+    @click.pass_obj
+    @functools.wraps(function)
+    def with_report(
+        report: Report, as_json: bool, verbose: bool, quiet: bool, **arguments: Any
+    ) -> None:
+        report.as_json, report.verbosity = as_json, 1 if verbose else -1 if quiet else 0
+        function(report=report, **arguments)
 
-    with_report.__name__, with_report.__doc__ = function.__name__, function.__doc__
-    with_report.__dict__.update(function.__dict__)
     return with_report
 
 
-def fail(error: Exception, report: Report) -> NoReturn:
-    """Print an error on stderr, as JSON too where that was asked for, and exit with its code."""
-    if isinstance(error, ModuleNotFoundError):
-        error = _missing_extra(error)
+def run(command: click.Command, name: str) -> NoReturn:
+    """Run a command as the program `name`: an error becomes a message and an exit code."""
+    report = Report(as_json="--json" in sys.argv[1:])  # until the options have been read
+    try:
+        code = command.main(prog_name=name, standalone_mode=False, obj=report) or 0
+        report.finish()
+    except BrokenPipeError:  # the reader has seen enough, as in `dreamvla inspect bundle | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (Exception, KeyboardInterrupt) as error:
+        code = _fail(error, report)
+    sys.exit(code)
+
+
+def _fail(raised: BaseException, report: Report) -> int:
+    """Print an error on stderr, and in the document where one was asked for; its exit code."""
+    error = _explained(raised)
     code = exit_code(error)
-    if report.verbosity > 0 or code == 1:
-        traceback.print_exception(error)
+    if code == 1 or (report.verbosity > 0 and error is raised):
+        traceback.print_exception(raised)
     click.echo(f"error: {error}", err=True)
-    if report.as_json:
-        parts = {part: getattr(error, part, None) for part in ("found", "expected", "cure")}
-        document = {"kind": type(error).__name__, "message": str(error), **parts}
-        click.echo(json.dumps({"error": document, "exit_code": code}, indent=1))
-    raise SystemExit(code)
+    parts = {part: getattr(error, part, None) for part in ("found", "expected", "cure")}
+    document = {"kind": type(error).__name__, "message": str(error), **parts}
+    report.document({"error": document, "exit_code": code})
+    report.finish()
+    return code
 
 
-def _missing_extra(error: ModuleNotFoundError) -> Exception:
-    extras = {"torch": "export", "onnx": "export", "onnxscript": "export", "safetensors": "export"}
-    extra = extras.get((error.name or "").partition(".")[0])
-    if extra is None:
-        return error
-    return MissingExtra(
-        f"{error.name} is not installed\n  expected: the packages of the extra [{extra}]\n"
-        f"  what to do: pip install 'dreamvla-edge[{extra}]'"
-    )
+def _explained(error: BaseException) -> BaseException:
+    """An error that says what to do, where it can be told."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return Interrupted("interrupted", "to run to the end", "start it again")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        usage = error.ctx.get_usage().removeprefix("Usage: ")
+        found = error.format_message().rstrip(".")
+        return WrongUsage(found, usage, f"{error.ctx.command_path} --help")
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is not None:
+            return MissingExtra(
+                f"{error.name} is not installed",
+                f"the packages of the extra [{extra}]",
+                f"pip install 'dreamvla-edge[{extra}]'",
+            )
+    return error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example(
+        "dreamvla demo",
+        "dreamvla export checkpoint.pth -o bundle --data-set calvin",
+        "dreamvla verify bundle",
+    ),
+    invoke_without_command=True,
+)
 @click.version_option(importlib.metadata.version("dreamvla-edge"), prog_name="dreamvla")
-def main() -> None:
-    r"""Take a DreamVLA checkpoint to an NVIDIA Jetson and a serial arm.
+@click.pass_context
+def group(context: click.Context) -> None:
+    """Take a DreamVLA checkpoint to an NVIDIA Jetson and a serial arm."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
-    \b
-    Example:
-      dreamvla demo
-      dreamvla export checkpoint.pth -o bundle --data-set calvin
-      dreamvla verify bundle
-    """
+
+def main() -> NoReturn:
+    """Entry point of `dreamvla`."""
+    run(group, "dreamvla")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dreamvla_edge.runtime.arms import open_arm
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.bundle import TOKENIZER_NAME, Bundle
 from dreamvla_edge.runtime.chunk import action_use
+from dreamvla_edge.runtime.errors import OutputError
 from dreamvla_edge.runtime.policy import Chunk, Policy
 from dreamvla_edge.runtime.preprocess import preprocess
 from dreamvla_edge.runtime.tokenizer import Tokenizer
@@ -35,6 +36,36 @@ def demo_folder() -> Path:
     """Where the demo keeps its checkpoint and bundle."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "dreamvla-edge" / "demo"
+
+
+def prepare(folder: Path, outputs: tuple[Path, ...], force: bool) -> None:
+    """Make the folder.
+
+    Raises OutputError if that fails, or if an output is there and must not be replaced.
+    """
+    found = [str(path) for path in outputs if path.exists()]
+    if found and not force:
+        raise OutputError(
+            f"{' and '.join(found)} exist{'s' if len(found) == 1 else ''}",
+            "a folder without checkpoint and bundle",
+            "choose another folder, or replace them with --force",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made ({error.strerror})",
+            "a folder that can be written",
+            "choose another one with -o",
+        ) from error
+
+
+def made_up(checkpoint: Path, seed: int) -> DataSet:
+    """Write a checkpoint with random weights; the data set that fits it."""
+    from dreamvla_edge.model.synthetic import IMAGE, SMALL, write_checkpoint
+
+    write_checkpoint(checkpoint, replace(SMALL, dreams=(IMAGE,)), seed)
+    return demo_data_set(SMALL.backbone.heads)
 
 
 def demo_data_set(heads: int) -> DataSet:
@@ -158,10 +189,11 @@ def drive(bundle: Bundle, instruction: str, seconds: float, seed: int, black: bo
 
 def released_parity(
     checkpoint: Path, data_set: DataSet, bundle: Bundle, run: Run, instruction: str
-) -> float:
-    """Largest error of the run's chunks against the released loop in PyTorch, relative.
+) -> dict[int, float]:
+    """Largest relative error of the run's chunks to the released loop in PyTorch, by step.
 
-    Replays the first steps, through filling and sliding.
+    The released loop computes as much in one step as the policy in twenty, so it predicts only
+    at some steps: the first, one while the window fills, one when it has slid, and the last.
     """
     import torch
 
@@ -169,18 +201,22 @@ def released_parity(
     from dreamvla_edge.model.checkpoint import load_network
     from dreamvla_edge.model.released import ReleasedLoop
 
-    network = load_network(checkpoint, hints(data_set))
-    released = ReleasedLoop(network)
+    released = ReleasedLoop(load_network(checkpoint, hints(data_set)))
     manifest = bundle.manifest
     tokens = torch.from_numpy(Tokenizer(bundle.file(TOKENIZER_NAME))(instruction)[0]).long()
-    window, worst = manifest.network.window, 0.0
-    for step in run.observed[: window + 3]:
+    window, last = manifest.network.window, len(run.observed) - 1
+    errors = {}
+    for number, step in enumerate(run.observed):
         frames = zip((step.primary, step.wrist), manifest.specification.cameras, strict=True)
         images = np.stack([preprocess(f, camera, manifest.preprocessing) for f, camera in frames])
-        noise = torch.from_numpy(step.noise).expand(window, -1, -1)
-        found = released.act(tokens, torch.from_numpy(images), torch.from_numpy(step.state), noise)
-        worst = max(worst, relative_error(step.chunk.actions, found.numpy()))
-    return worst
+        seen = (tokens, torch.from_numpy(images), torch.from_numpy(step.state))
+        if number in (0, window // 2, window, last):
+            noise = torch.from_numpy(step.noise).expand(window, -1, -1)
+            golden = released.act(*seen, noise).numpy()
+            errors[number] = relative_error(step.chunk.actions, golden)
+        else:
+            released.observe(*seen)
+    return errors
 
 
 def stage_times_ms(run: Run) -> dict[str, float]:
@@ -192,19 +228,18 @@ def stage_times_ms(run: Run) -> dict[str, float]:
     return {stage: float(np.median(values)) for stage, values in durations.items()}
 
 
-def as_document(run: Run, parity: float, checkpoint: Path, bundle: Path) -> dict[str, Any]:
-    """Everything about a run in types that JSON has."""
+def as_document(run: Run, errors: dict[int, float]) -> dict[str, Any]:
+    """Everything about a run; errors: as from `released_parity`."""
     return {
-        "bundle": str(bundle),
-        "checkpoint": str(checkpoint),
         "cycles": len(run.cycles),
         "rate_hz": len(run.cycles) / run.duration_s,
         "skipped_deadlines": sum(cycle.skipped for cycle in run.cycles),
         "stage_ms": stage_times_ms(run),
         "servos_before": run.before,
         "servos_after": run.after,
-        "parity": parity,
-        "actions": [cycle.action.tolist() for cycle in run.cycles],
-        "chunks": [step.chunk.actions.tolist() for step in run.observed],
+        "parity": max(errors.values()),
+        "parity_by_step": errors,
+        "actions": [cycle.action for cycle in run.cycles],
+        "chunks": [step.chunk.actions for step in run.observed],
         "bus_writes": [write.as_dict() for write in run.writes],
     }

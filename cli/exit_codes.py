@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXIT_CODES = {
+    "WrongUsage": 2,
     "CheckpointError": 3,
     "DataSetError": 4,
     "BundleError": 5,
@@ -12,8 +13,9 @@ EXIT_CODES = {
     "OutputError": 9,
     "ActionError": 10,
     "MissingExtra": 11,
+    "Interrupted": 130,
 }
-"""By the name of the error; 0 is success, 1 any other error, 2 wrong usage, 130 Ctrl-C."""
+"""By the name of the error; 0 is success, 1 any other error."""
 
 
 def exit_code(error: BaseException) -> int:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from .command import shared_options
+from .command import example, run, shared_options
 from .report import Report
 
 
-@click.command("export")
+@click.command(
+    "export",
+    epilog=example(
+        "dreamvla export checkpoint.pth -o bundle --data-set calvin",
+        "dreamvla export --template so101 > my_arm.toml",
+    ),
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Bundle to write.")
 @click.option("--data-set", help="calvin, libero, or a data-set file (see --template).")
@@ -25,21 +32,18 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    r"""Turn a checkpoint into a bundle of ONNX subgraphs.
+    """Turn a checkpoint into a bundle of ONNX subgraphs.
 
     CHECKPOINT is a released file (torch.save) or .safetensors. Nothing is left behind when
     anything goes wrong, and a bundle is only written once it is proven equal to the network.
-
-    \b
-    Example:
-      dreamvla export checkpoint.pth -o bundle --data-set calvin
-      dreamvla export --template so101 > my_arm.toml
     """
-    from dreamvla_edge.export.data_set import NAMES
-    from dreamvla_edge.export.data_set import template as data_set_template
+    from dreamvla_edge.export import data_set as data_sets
 
     if template is not None:
-        click.echo(data_set_template(template), nl=False)
+        text = data_sets.template(template)
+        if not report.as_json:
+            click.echo(text, nl=False)
+        report.document({"template": template, "text": text})
         return
     missing = [
         name
@@ -49,12 +53,11 @@ def command(
     if checkpoint is None or output is None or data_set is None:
         raise click.UsageError(
             f"missing {', '.join(missing)}: a checkpoint, where the bundle goes, and the data set"
-            f" it was trained on ({', '.join(NAMES)} or a file)"
+            f" it was trained on ({', '.join(data_sets.NAMES)} or a file)"
         )
-    from dreamvla_edge.export.data_set import load_data_set
+    data = data_sets.load_data_set(data_set)  # before torch is loaded, which takes seconds
     from dreamvla_edge.export.export import export
 
-    data = load_data_set(data_set)
     bundle = export(checkpoint, output, data, force=force, progress=report.progress)
     size = sum(file.stat().st_size for file in output.iterdir())
     network = bundle.manifest.network
@@ -62,7 +65,7 @@ def command(
         f"{output}: {len(bundle.manifest.subgraphs)} subgraphs, {size / 1e6:.0f} MB, window"
         f" {network.window}, verified against the network"
     )
-    report.text(f"next: dreamvla inspect {output}")
+    report.next("inspect", output.resolve())
     report.document(
         {
             "bundle": output.resolve(),
@@ -73,6 +76,6 @@ def command(
     )
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point of `dreamvla-export`."""
-    command.main(prog_name="dreamvla-export")
+    run(command, "dreamvla-export")

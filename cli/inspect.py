@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .command import shared_options
+from .command import example, shared_options
 from .report import Report
 
 if TYPE_CHECKING:
@@ -15,27 +15,28 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
 
-@click.command("inspect")
+@click.command("inspect", epilog=example("dreamvla inspect bundle --plot mask.png"))
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the block mask as a PNG.")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
 @shared_options
-def command(bundle: Path, plot: Path | None, report: Report) -> None:
-    r"""Show what is in a bundle: subgraphs, shapes, precision, size, work, actions, mask.
-
-    \b
-    Example:
-      dreamvla inspect bundle --plot mask.png
-    """
+def command(bundle: Path, plot: Path | None, force: bool, report: Report) -> None:
+    """Show what is in a bundle: subgraphs, shapes, precision, size, work, actions, mask."""
     import msgspec
 
     from dreamvla_edge.runtime.bundle import open_bundle
 
+    report.progress(f"checking the hashes of {bundle}")
     opened = open_bundle(bundle)
     network = opened.manifest.network
+    if plot is not None:
+        from .mask_picture import draw_mask
+
+        draw_mask(network, plot, force)
     report.text(
         f"{bundle}: {opened.manifest.name}, window {network.window}, backbone {network.layers} x"
         f" {network.width}, {network.action_head} head, made by dreamvla-edge"
-        f" {opened.manifest.versions['dreamvla-edge']}"
+        f" {opened.manifest.versions.get('dreamvla-edge', '?')}"
     )
     report.text()
     report.table(
@@ -55,9 +56,6 @@ def command(bundle: Path, plot: Path | None, report: Report) -> None:
     report.text()
     _show_specification(opened, report)
     if plot is not None:
-        from .mask_picture import draw_mask
-
-        draw_mask(network, plot)
         report.text(f"\nmask drawn to {plot}")
     sizes = {name: _bytes(opened, spec) for name, spec in opened.manifest.subgraphs.items()}
     report.document({**msgspec.to_builtins(opened.manifest), "bytes": sizes})
@@ -70,7 +68,7 @@ def _bytes(bundle: Bundle, spec: SubgraphSpec) -> int:
 def _shapes(tensors: tuple[TensorSpec, ...]) -> str:
     """Names with shapes; of the keys and values of all layers only the first pair is shown."""
     shown = [
-        f"{tensor.name} {'x'.join(map(str, tensor.shape))}"
+        f"{tensor.name}[{','.join(map(str, tensor.shape))}]"
         for tensor in tensors
         if not any(digit in tensor.name for digit in "123456789")
     ]

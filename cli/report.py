@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,9 +21,10 @@ class Report:
     Progress goes to stderr and, unless -v asks for it, only when that is a terminal.
     """
 
-    def __init__(self, as_json: bool = False, verbosity: int = 0) -> None:
-        self.as_json, self.verbosity = as_json, verbosity
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json, self.verbosity = as_json, 0
         self._start = time.monotonic()
+        self._document: dict[str, Any] = {}
 
     def progress(self, message: str) -> None:
         """One line about what begins now."""
@@ -31,6 +35,12 @@ class Report:
         """A line for a person."""
         if not self.as_json and self.verbosity >= 0:
             click.echo(message)
+
+    def next(self, *arguments: object) -> None:
+        """The command line to try next, with the full path of the program."""
+        program = Path(sys.executable).with_name("dreamvla")
+        known = [str(program)] if program.is_file() else [sys.executable, "-m", "dreamvla_edge.cli"]
+        self.text(f"next: {shlex.join([*known, *map(str, arguments)])}")
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows under a header, in columns; numbers stand to the right."""
@@ -44,10 +54,14 @@ class Report:
             )
             self.text("  ".join(cells).rstrip())
 
-    def document(self, value: Any) -> None:
-        """The JSON document."""
+    def document(self, entries: Mapping[str, Any]) -> None:
+        """Entries of the JSON document, which is printed at the end."""
+        self._document.update(entries)
+
+    def finish(self) -> None:
+        """Print the JSON document if one was asked for."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=1, allow_nan=False, default=_plain))
+            click.echo(json.dumps(_plain(self._document), indent=1, allow_nan=False))
 
 
 def _is_number(cell: str) -> bool:
@@ -59,5 +73,13 @@ def _is_number(cell: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy arrays and numbers as lists and numbers; paths as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """In types that JSON has: arrays as lists, paths as text, NaN and infinity as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):  # a NumPy array or number
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .attention import VitBlock
-from .config import DreamHeadConfig, ModelConfig
+from .config import DREAM_HEADS, DreamHeadConfig, ModelConfig
+
+SHARED_PARTS = 4
+"""Shared queries are cut in quarters: image, depth, DINO and SAM; the trajectory has none."""
 
 
 class DreamKeys(NamedTuple):
@@ -48,7 +51,7 @@ KEYS = {
 def add_dream_head(network: nn.Module, config: ModelConfig, head: DreamHeadConfig) -> None:
     """Put one head's parameters on `network` under their released names."""
     keys, width, queries = KEYS[head.name], config.backbone.width, config.queries_per_image
-    inputs = width // len(config.dreams) if config.shared_queries else width
+    inputs = width // SHARED_PARTS if config.shared_queries else width
     epsilon = 1e-5
     network.register_parameter(keys.mask_token, nn.Parameter(torch.zeros(1, 1, width)))
     positions = torch.zeros(1, queries + head.tokens, width)
@@ -63,11 +66,11 @@ def add_dream_head(network: nn.Module, config: ModelConfig, head: DreamHeadConfi
 def head_features(config: ModelConfig, head: DreamHeadConfig, features: Tensor) -> Tensor:
     """The query outputs that belong to one head, (Q, D) → (2 cameras, queries, inputs).
 
-    With shared queries every head reads its own part of the width of the same rows.
+    With shared queries every head reads its own quarter of the width of the same rows.
     """
     index, queries = [h.name for h in config.dreams].index(head.name), config.queries_per_image
     if config.shared_queries:
-        features = features.chunk(len(config.dreams), -1)[index]
+        features = features.chunk(SHARED_PARTS, -1)[DREAM_HEADS.index(head.name)]
         index = 0
     start = 2 * queries * index
     return features[start : start + 2 * queries].reshape(2, queries, -1)

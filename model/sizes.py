@@ -14,7 +14,7 @@ from .config import (
     ResamplerConfig,
     TowerConfig,
 )
-from .dream import KEYS
+from .dream import KEYS, SHARED_PARTS
 from .errors import CheckpointError
 
 
@@ -179,10 +179,10 @@ def _tower(shapes: Shapes, blocks: str, linear: str, hints: Hints, hint: str) ->
 
 
 def _shared(shapes: Shapes, dreams: tuple[str, ...], width: int) -> bool:
-    """Heads that share their queries each read an equal part of the width."""
-    if len(dreams) < 2:
+    """Heads that share their queries each read a quarter of the width."""
+    if not dreams:
         return False
-    return shapes[f"{KEYS[dreams[0]].projector}.weight"][1] == width // len(dreams)
+    return shapes[f"{KEYS[dreams[0]].projector}.weight"][1] == width // SHARED_PARTS
 
 
 def _dream_head(shapes: Shapes, name: str, queries: int, hints: Hints) -> DreamHeadConfig:

@@ -65,27 +65,24 @@ def wrong_steps(found: Episode, expected: Episode, float16: bool) -> dict[str, l
         "tokens": np.all(found.tokens == expected.tokens, axis=1),
         "preprocessed": np.all(found.preprocessed == expected.preprocessed, axis=(1, 2, 3, 4)),
         "chunks": np.abs(found.chunks - expected.chunks).max(axis=(1, 2)) <= slack,
-        "actions": right_actions(found.actions, expected, slack, float16),
+        "actions": right_actions(found, expected, None if float16 else slack.max()),
     }
     wrong = {name: np.flatnonzero(~steps).tolist() for name, steps in right.items()}
     return {name: steps for name, steps in wrong.items() if steps}
 
 
-def right_actions(
-    found: np.ndarray, expected: Episode, slack: np.ndarray, float16: bool
-) -> np.ndarray:
-    """Which steps' executed actions (n, 7) are right, given what chunks may differ by: bool (n).
+def right_actions(found: Episode, expected: Episode, slack: float | None) -> np.ndarray:
+    """Which steps' executed actions are right: bool (n). The gripper must be equal.
 
-    Arm values that were rounded to float16 must lie between the roundings of the chunk's value
-    less and plus the slack. Rounding is monotone, so this is equality wherever both are the same
-    float16, and one neighbour more where the value lies close to a boundary. An average of
-    predictions differs by no more than the largest slack among them.
+    slack: what averages of predictions may differ by, no more than the predictions. None: values
+    of the chunk were rounded to float16, so they are equal, unless a boundary of rounding lies
+    between our chunk's value and the released one; then they lie between the two roundings.
     """
-    arm = found[:, :6]
-    if float16:
-        value, slack = expected.chunks[:, 0, :6], slack[:, None]
-        low, high = ((value + sign * slack).astype(np.float16) for sign in (-1, 1))
+    arm = found.actions[:, :6]
+    if slack is None:
+        values = found.chunks[:, 0, :6], expected.chunks[:, 0, :6]
+        low, high = (end(*values).astype(np.float16) for end in (np.minimum, np.maximum))
         inside = (low <= arm) & (arm <= high)
     else:
-        inside = np.abs(arm - expected.actions[:, :6]) <= slack.max()
-    return np.all(inside, axis=1) & (found[:, 6] == expected.actions[:, 6])
+        inside = np.abs(arm - expected.actions[:, :6]) <= slack
+    return np.all(inside, axis=1) & (found.actions[:, 6] == expected.actions[:, 6])
