@@ -26,8 +26,15 @@ COMMANDS = {
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""
 
-EXTRAS = {"torch": "export", "onnx": "export", "onnxscript": "export", "safetensors": "export"}
-"""Package → the extra that installs it."""
+EXTRAS = {
+    "torch": "export",
+    "onnx": "export",
+    "onnxscript": "export",
+    "safetensors": "export",
+    "dreamvla_edge.model": "export",  # an image for a robot may leave these two out
+    "dreamvla_edge.export": "export",
+}
+"""Module → the extra that installs it."""
 
 
 class WrongUsage(DreamvlaError):
@@ -40,6 +47,10 @@ class Interrupted(DreamvlaError):
 
 class MissingExtra(DreamvlaError):
     """A package that this command needs is not installed."""
+
+
+class UnexpectedError(DreamvlaError):
+    """A defect of this program."""
 
 
 class Commands(click.Group):
@@ -76,7 +87,7 @@ def shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(function)
     def with_report(
-        report: Report, as_json: bool, verbose: bool, quiet: bool, **arguments: Any
+        report: Report, /, as_json: bool, verbose: bool, quiet: bool, **arguments: Any
     ) -> None:
         report.as_json, report.verbosity = as_json, 1 if verbose else -1 if quiet else 0
         function(report=report, **arguments)
@@ -102,10 +113,10 @@ def _fail(raised: BaseException, report: Report) -> int:
     """Print an error on stderr, and in the document where one was asked for; its exit code."""
     error = _explained(raised)
     code = exit_code(error)
-    if code == 1 or (report.verbosity > 0 and error is raised):
+    if isinstance(error, UnexpectedError) or (report.verbosity > 0 and error is raised):
         traceback.print_exception(raised)
     click.echo(f"error: {error}", err=True)
-    parts = {part: getattr(error, part, None) for part in ("found", "expected", "cure")}
+    parts = {part: getattr(error, part) for part in ("found", "expected", "cure")}
     document = {"kind": type(error).__name__, "message": str(error), **parts}
     report.document({"error": document, "exit_code": code})
     report.finish()
@@ -113,7 +124,7 @@ def _fail(raised: BaseException, report: Report) -> int:
 
 
 def _explained(error: BaseException) -> BaseException:
-    """An error that says what to do, where it can be told."""
+    """An error that says what was found, what was expected and what to do."""
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return Interrupted("interrupted", "to run to the end", "start it again")
     if isinstance(error, click.UsageError) and error.ctx is not None:
@@ -121,14 +132,21 @@ def _explained(error: BaseException) -> BaseException:
         found = error.format_message().rstrip(".")
         return WrongUsage(found, usage, f"{error.ctx.command_path} --help")
     if isinstance(error, ModuleNotFoundError):
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        name = error.name or ""
+        extra = EXTRAS.get(name, EXTRAS.get(name.partition(".")[0]))
         if extra is not None:
             return MissingExtra(
-                f"{error.name} is not installed",
+                f"{name} is not installed",
                 f"the packages of the extra [{extra}]",
                 f"pip install 'dreamvla-edge[{extra}]'",
             )
-    return error
+    if hasattr(error, "cure"):
+        return error
+    return UnexpectedError(
+        f"{type(error).__name__}: {error}",
+        "no error, or one that says what to do",
+        "this is a defect of dreamvla-edge: please report it with the lines above",
+    )
 
 
 @click.group(

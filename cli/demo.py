@@ -63,6 +63,7 @@ def command(
     serial line and replays the run with the released loop. The motion is real bytes but has no
     meaning: the weights are random.
     """
+    from dreamvla_edge.export.export import export
     from dreamvla_edge.runtime.errors import ParityError
 
     from . import demo_run
@@ -74,8 +75,6 @@ def command(
     report.progress("drawing random weights")
     data_set = demo_run.made_up(checkpoint, seed)
     report.text(f"2. its bundle, proven equal to the network: {place}")
-    from dreamvla_edge.export.export import export
-
     bundle = export(checkpoint, place, data_set, force=True, progress=report.progress)
     report.text(f'3. {seconds:g} s on the virtual arm: "{instruction}"')
     report.progress("driving the virtual arm")

@@ -55,10 +55,11 @@ def command(bundle: Path, plot: Path | None, force: bool, report: Report) -> Non
     )
     report.text()
     _show_specification(opened, report)
-    if plot is not None:
-        report.text(f"\nmask drawn to {plot}")
     sizes = {name: _bytes(opened, spec) for name, spec in opened.manifest.subgraphs.items()}
     report.document({**msgspec.to_builtins(opened.manifest), "bytes": sizes})
+    if plot is not None:
+        report.text(f"\nmask drawn to {plot}")
+        report.document({"plot": plot})
 
 
 def _bytes(bundle: Bundle, spec: SubgraphSpec) -> int:

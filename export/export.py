@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,6 +11,7 @@ import onnx
 
 from dreamvla_edge.model.checkpoint import load_network
 from dreamvla_edge.model.config import ModelConfig
+from dreamvla_edge.model.errors import CheckpointError
 from dreamvla_edge.model.mask import KINDS, mask_table, step_kinds
 from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.model.schedule import TRAINING_STEPS, alpha_bar
@@ -27,7 +23,6 @@ from dreamvla_edge.runtime.bundle import (
     open_bundle,
     sha256,
 )
-from dreamvla_edge.runtime.errors import DataSetError, OutputError
 from dreamvla_edge.runtime.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -37,13 +32,15 @@ from dreamvla_edge.runtime.manifest import (
     SamplerSpec,
     SubgraphSpec,
     TensorSpec,
+    contract_sha256,
 )
 from dreamvla_edge.runtime.preprocess import Preprocessing
-from dreamvla_edge.runtime.tokenizer import Tokenizer
+from dreamvla_edge.runtime.tokenizer import CONTEXT, END, Tokenizer
 from dreamvla_edge.runtime.verify import require, verify
 
 from .data_set import DataSet
 from .golden import record_golden
+from .place import check_output, place
 from .progress import Progress, silent
 from .subgraphs import subgraphs
 from .tokenizer import write_tokenizer
@@ -69,14 +66,15 @@ def export(
 
     force: replace an existing bundle. The bundle is written beside its place and moved there
     when it is complete and verified; whatever stops this leaves nothing behind.
-    Raises CheckpointError, DataSetError, OutputError and ParityError.
+    Raises CheckpointError, OutputError and ParityError.
     """
-    _check_output(output, force)
+    check_output(output, force)
     progress(f"reading {checkpoint}")
     network = load_network(checkpoint, hints(data_set)).requires_grad_(False)
-    _check_fit(network.config, data_set)
-    with _place(output) as folder:
-        manifest = _write(network, checkpoint, data_set, folder, progress)
+    _check_fit(network.config)
+    source = sha256(checkpoint)
+    with place(output, force) as folder:
+        manifest = _write(network, source, data_set, folder, progress)
         (folder / MANIFEST_NAME).write_bytes(
             msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         )
@@ -89,77 +87,24 @@ def export(
 def hints(data_set: DataSet) -> Hints:
     """What the data set says about its checkpoints."""
     given = msgspec.structs.asdict(data_set.model)
-    given.pop("sampler_steps")
     return Hints(**given, finger_state=data_set.specification.state.gripper == "fingers")
 
 
-def _check_output(output: Path, force: bool) -> None:
-    if not output.parent.is_dir():
-        raise OutputError(
-            f"no directory {output.parent}", "an existing parent directory", "make it first"
+def _check_fit(config: ModelConfig) -> None:
+    if (config.context, config.vocabulary) != (CONTEXT, END + 1):
+        raise CheckpointError(
+            f"a text tower for {config.context} tokens of {config.vocabulary} kinds",
+            f"CLIP's {CONTEXT} tokens of {END + 1} kinds, which the bundle's tokenizer makes",
+            "check the checkpoint: DreamVLA uses the text tower of CLIP ViT-B/32",
         )
-    if not output.exists():
-        return
-    if not force:
-        raise OutputError(
-            f"{output} exists", "a new name", "choose another name, or replace it with --force"
-        )
-    if not (output / MANIFEST_NAME).is_file():
-        raise OutputError(
-            f"{output} is not a bundle",
-            "an earlier bundle, the only thing that --force replaces",
-            "choose another name",
-        )
-
-
-def _check_fit(config: ModelConfig, data_set: DataSet) -> None:
-    size = Preprocessing().size
-    if config.image_size != size:
-        raise DataSetError(
-            f"a network for images of {config.image_size} pixels",
-            f"{size} pixels, which the released preprocessing makes",
-            "check the checkpoint",
-        )
-    found, arm = data_set.specification.state.size, len(data_set.specification.state.dimensions)
-    if found != config.state_size or arm != 6:
-        raise DataSetError(
-            f"a state of {found} numbers in data set {data_set.specification.name}",
-            f"{config.state_size}, as the checkpoint's encoders take",
-            "correct [state] in the data-set file",
-        )
-
-
-@contextmanager
-def _place(output: Path) -> Iterator[Path]:
-    """A directory beside `output` that takes its place if the body succeeds, else vanishes."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
-    folder.chmod(0o755)
-    try:
-        yield folder
-        if output.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{output.name}.old-", dir=output.parent))
-            output.rename(old / output.name)
-            folder.rename(output)
-            shutil.rmtree(old)
-        else:
-            folder.rename(output)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OutputError(
-            f"no space left on the disk of {output.parent}",
-            "room for the whole bundle beside any older one",
-            "free some space or choose another disk",
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(
-    network: DreamVLA, checkpoint: Path, data_set: DataSet, folder: Path, progress: Progress
+    network: DreamVLA, source: str, data_set: DataSet, folder: Path, progress: Progress
 ) -> Manifest:
     """All files but the manifest."""
-    specification, preprocessing = data_set.specification, Preprocessing()
+    specification = data_set.specification
+    preprocessing = Preprocessing(size=network.config.image_size)
     parts, specs = subgraphs(network), {}
     for number, part in enumerate(parts, 1):
         progress(f"writing {part.name} ({number} of {len(parts)})")
@@ -177,18 +122,20 @@ def _write(
     progress("recording golden data with the network")
     tokenizer = Tokenizer(folder / TOKENIZER_NAME)
     golden = record_golden(network, specification, preprocessing, tokenizer)
+    spec = _network_spec(network.config)
+    golden["contract_sha256"] = np.array(contract_sha256(spec, specification, preprocessing))
     np.savez_compressed(folder / GOLDEN_NAME, **golden)  # type: ignore[arg-type]
     progress("hashing")
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=specification.name,
-        network=_network_spec(network.config),
+        network=spec,
         specification=specification,
         preprocessing=preprocessing,
-        sampler=_sampler_spec(network.config, data_set),
+        sampler=_sampler_spec(network.config),
         subgraphs=specs,
         files={file.name: sha256(file) for file in sorted(folder.iterdir())},
-        source_sha256=sha256(checkpoint),
+        source_sha256=source,
         versions={
             name: importlib.metadata.version(name)
             for name in ("dreamvla-edge", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
@@ -223,10 +170,10 @@ def _network_spec(config: ModelConfig) -> NetworkSpec:
     )
 
 
-def _sampler_spec(config: ModelConfig, data_set: DataSet) -> SamplerSpec | None:
+def _sampler_spec(config: ModelConfig) -> SamplerSpec | None:
     if config.action_head == "mlp":
         return None
-    stride = TRAINING_STEPS // data_set.model.sampler_steps
+    stride = TRAINING_STEPS // config.sampler_steps
     timesteps = tuple(range(TRAINING_STEPS - stride, -1, -stride))
     levels = alpha_bar()
     return SamplerSpec(

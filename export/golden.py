@@ -145,7 +145,8 @@ def _sample(network: DreamVLA, features: Tensor, noise: Tensor) -> Tensor:
     if network.config.action_head == "mlp":
         return network.mlp_action(features)
     net, guidance = network.action_model.net, network.config.guidance
-    return ddim(noise[None], lambda x, t: net.guided(x, t, features[None], guidance))[0]
+    steps = network.config.sampler_steps
+    return ddim(noise[None], lambda x, t: net.guided(x, t, features[None], guidance), steps)[0]
 
 
 def _prefill(network: DreamVLA, rows: Tensor) -> dict[str, Tensor]:
@@ -179,6 +180,6 @@ def _denoising(network: DreamVLA, features: Tensor, noise: Tensor) -> dict[str, 
         seen.append((x[0], t[0].int(), epsilon[0]))
         return epsilon
 
-    ddim(noise[None], predict)
+    ddim(noise[None], predict, network.config.sampler_steps)
     x, t, epsilon = (torch.stack(part) for part in zip(*seen, strict=True))
     return {"denoise_x": x, "denoise_t": t, "denoise_noise": epsilon}

@@ -1,7 +1,7 @@
 """The subgraphs of the design as wrapper modules around the network.
 
 A wrapper computes exactly what its ONNX file will: eager → wrapper → ONNX → ONNX Runtime is
-proven step by step by `parity.py`.
+proven step by step in `tests/export`.
 """
 
 from __future__ import annotations

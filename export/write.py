@@ -20,8 +20,10 @@ from .subgraphs import Subgraph
 def write_onnx(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
     """Write `<name>.onnx` (and `<name>.onnx.data` with the weights); return the file names."""
     path = folder / f"{subgraph.name}.onnx"
-    # The exporter warns that torchvision is missing, which nothing here uses.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    # The exporter warns that torchvision is missing, which nothing here uses, and of constants
+    # that it does not fold.
+    for name in ("torch.onnx._internal.exporter._registration", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the exporter
         program = torch.onnx.export(

@@ -55,7 +55,8 @@ class ModelConfig:
     (0 = no goal attention); own_observation_only: action queries read only their own slot's
     observation tokens, with `reads_state` also its state; shared_queries: one set of queries,
     a part of its width for each dream head; finger_state: the state ends in two finger positions
-    instead of one gripper command; guidance: scale of classifier-free guidance.
+    instead of one gripper command; guidance: scale of classifier-free guidance;
+    sampler_steps: DDIM steps.
     """
 
     window: int
@@ -80,6 +81,7 @@ class ModelConfig:
     own_observation_only: bool = False
     reads_state: bool = False
     guidance: float = 1.5
+    sampler_steps: int = 10
 
     @property
     def context_rows(self) -> int:

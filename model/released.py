@@ -64,7 +64,8 @@ def _actions(network: DreamVLA, features: Tensor, noise: Tensor) -> Tensor:
     if network.config.action_head == "mlp":
         return network.mlp_action(features)
     net, guidance = network.action_model.net, network.config.guidance
-    return ddim(noise, lambda x, t: net.guided(x, t, features, guidance))
+    steps = network.config.sampler_steps
+    return ddim(noise, lambda x, t: net.guided(x, t, features, guidance), steps)
 
 
 class ReleasedLoop:

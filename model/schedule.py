@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 TRAINING_STEPS = 100
-DDIM_STEPS = 10
 
 
 def alpha_bar(steps: int = TRAINING_STEPS) -> Tensor:
@@ -25,9 +24,7 @@ def alpha_bar(steps: int = TRAINING_STEPS) -> Tensor:
     return torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), 0)
 
 
-def ddim(
-    noise: Tensor, predict: Callable[[Tensor, Tensor], Tensor], steps: int = DDIM_STEPS
-) -> Tensor:
+def ddim(noise: Tensor, predict: Callable[[Tensor, Tensor], Tensor], steps: int = 10) -> Tensor:
     """Deterministic DDIM (arXiv 2010.02502, equation 12 with σ = 0) on the released grid.
 
     noise (n, P, 7); predict(x, t (n)) → noise. The grid is t = 100 - 100/steps, …, 0 and the last

@@ -25,7 +25,8 @@ class Hints:
     heads, dit_heads, vision_heads, text_heads: attention heads of each tower; None takes the
     released rule, heads 64 wide (DiT-S: four of 96). dream_heads: those of the dream decoders.
     finger_state: the state ends in two finger positions (LIBERO) instead of one gripper command,
-    which is two wide as well once it is one-hot. guidance: scale of classifier-free guidance.
+    which is two wide as well once it is one-hot. guidance: scale of classifier-free guidance;
+    sampler_steps: DDIM steps, a divisor of 100.
     """
 
     heads: int | None = None
@@ -35,6 +36,7 @@ class Hints:
     dream_heads: int = 16
     finger_state: bool = False
     guidance: float = 1.5
+    sampler_steps: int = 10
 
 
 RELEASED = Hints()
@@ -120,6 +122,7 @@ def sizes_of(shapes: Shapes, hints: Hints = RELEASED) -> ModelConfig:
         context=shapes["clip_model.positional_embedding"][0],
         finger_state=hints.finger_state,
         guidance=hints.guidance,
+        sampler_steps=hints.sampler_steps,
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from .errors import BundleError
-from .manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest
+from .manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest, contract_sha256
 
 TOKENIZER_NAME = "tokenizer.json"
 GOLDEN_NAME = "golden.npz"
@@ -51,7 +53,7 @@ def open_bundle(path: str | Path) -> Bundle:
     Raises BundleError: not a bundle, a newer schema, an unknown field, a path that leaves the
     directory, a missing, added or changed file.
     """
-    folder = Path(path)
+    folder = Path(path).absolute()
     manifest = _read_manifest(folder)
     _check_names(folder, manifest)
     _check_subgraphs(folder, manifest)
@@ -70,7 +72,26 @@ def open_bundle(path: str | Path) -> Bundle:
                 f"{expected[:16]}… as {MANIFEST_NAME} says",
                 f"the file is damaged or was changed: {_AGAIN}",
             )
+    _check_contract(folder, manifest)
     return Bundle(folder, manifest)
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Files in a directory that no bundle there lists: all of them if it holds no bundle."""
+    present = _files(folder)
+    try:
+        listed = {*_read_manifest(folder).files, MANIFEST_NAME}
+    except BundleError:
+        listed = set()
+    return sorted(present - listed)
+
+
+def _files(folder: Path) -> set[str]:
+    return {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
 
 
 def sha256(path: Path) -> str:
@@ -131,11 +152,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
             raise BundleError(
                 f"{MANIFEST_NAME} names {name!r}", f"paths that stay inside {folder}", _AGAIN
             )
-    present = {
-        str(file.relative_to(folder))
-        for file in folder.rglob("*")
-        if file.is_symlink() or not file.is_dir()
-    } - {MANIFEST_NAME}
+    present = _files(folder) - {MANIFEST_NAME}
     listed = set(manifest.files)
     absent = {name for name in listed if not os.path.isfile(folder / name)}
     missing = sorted(absent | listed - present | set(named) - listed)
@@ -158,6 +175,26 @@ def _stays_inside(folder: Path, name: str) -> bool:
         return (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):  # too long, links in a ring, a null byte
         return False
+
+
+def _check_contract(folder: Path, manifest: Manifest) -> None:
+    """Network, specification and preprocessing are those that the export recorded."""
+    expected = contract_sha256(manifest.network, manifest.specification, manifest.preprocessing)
+    try:
+        with np.load(folder / GOLDEN_NAME, allow_pickle=False) as golden:
+            found = str(golden["contract_sha256"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(
+            f"{folder / GOLDEN_NAME} cannot be read ({error})",
+            "the golden data that `dreamvla export` recorded",
+            _AGAIN,
+        ) from None
+    if found != expected:
+        raise BundleError(
+            f"{folder / MANIFEST_NAME} was changed in network, specification or preprocessing",
+            f"what the export recorded in {GOLDEN_NAME}",
+            f"change the data-set file instead, then {_AGAIN}",
+        )
 
 
 def _check_subgraphs(folder: Path, manifest: Manifest) -> None:

@@ -23,6 +23,10 @@ class BundleError(DreamvlaError):
     """A bundle is damaged, incomplete, too new or unsafe."""
 
 
+class BackendError(DreamvlaError):
+    """A back end is unknown or cannot be loaded."""
+
+
 class ObservationError(DreamvlaError):
     """An observation or state has the wrong size, type or a non-finite value."""
 

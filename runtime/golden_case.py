@@ -42,7 +42,7 @@ def compare_case(
     fit the bundle's network.
     """
     observations, outputs = _load(folder, case, seed)
-    _check_fit(bundle, observations, folder, case)
+    _check_fit(bundle, observations, outputs, case)
     with Policy(bundle, backend, threads) as policy:
         return list(_stages(policy, observations, outputs))
 
@@ -74,71 +74,66 @@ def _load(folder: Path, case: str, seed: int | None) -> tuple[Arrays, Arrays]:
         ) from None
 
 
-def _check_fit(bundle: Bundle, observations: Arrays, folder: Path, case: str) -> None:
+def _check_fit(bundle: Bundle, observations: Arrays, outputs: Arrays, case: str) -> None:
     spec = bundle.manifest.network
-    found = observations["state"].shape[1:]
-    expected = (spec.window, bundle.manifest.specification.state.size)
+    found = (*observations["state"].shape[1:], *observations["noise"].shape[:2])
+    state = bundle.manifest.specification.state.size
+    expected = (spec.window, state, spec.window, spec.action_steps)
     if found != expected:
         raise BundleError(
-            f"case {case!r} of {folder} has {found[0]} steps and states of {found[1]} numbers",
-            f"{expected[0]} steps and states of {expected[1]} numbers, as {bundle.path}",
+            f"case {case!r} has states and noise of {found[:2]} and {found[2:]}",
+            f"{expected[:2]} and {expected[2:]}, as {bundle.path}",
             "choose the case that the checkpoint belongs to",
+        )
+    known = {"mask_reads", "text_embedding", "action_features", "actions"}
+    known |= {f"dream_{dream.name}_last" for dream in spec.dreams}
+    if not known & set(outputs):
+        raise BundleError(
+            f"case {case!r} holds none of the arrays that a bundle computes",
+            "one or more of " + ", ".join(sorted(known)),
+            "give a folder of golden data with --golden",
         )
 
 
 def _stages(policy: Policy, observations: Arrays, outputs: Arrays) -> Iterator[Stage]:
+    """Compared is what is there; `vision_cls_*` and `resampled_*` lie inside `vision`."""
     head = "denoise" if policy.bundle.manifest.network.action_head == "dit" else "head"
     tolerances = {name: spec.tolerance for name, spec in policy.bundle.manifest.subgraphs.items()}
 
-    def stage(name: str, use: str, found: Any, array: str, slot: int | None = None) -> Stage:
-        golden = outputs[array] if slot is None else outputs[array][slot]
-        return Stage(name, use, relative_error(found, golden), tolerances[name])
+    def stage(name: str, use: str, found: Any, array: str) -> Iterator[Stage]:
+        if array in outputs:
+            yield Stage(name, use, relative_error(found, outputs[array]), tolerances[name])
+
+    def step(use: str, slot: int, features: npt.NDArray[np.float32]) -> Iterator[Stage]:
+        actions = policy.actions(features, observations["noise"][slot])
+        pairs = (("backbone", features, "action_features"), (head, actions, "actions"))
+        for name, found, array in pairs:
+            if array in outputs:
+                golden = outputs[array][slot] if slot < len(outputs[array]) else np.empty(0)
+                error = relative_error(found, golden)
+                yield Stage(name, f"slot {slot}, {use}", error, tolerances[name])
 
     if "mask_reads" in outputs:
-        allowed = window_reads(policy.bundle.manifest.network)
-        packed = np.packbits(allowed, axis=1)
-        error = relative_error(packed, outputs["mask_reads"])
-        yield Stage("mask", "whole window", error, 0.0)
-    tokens = observations["text_token"][0, :1].astype(np.int32)
-    text = policy.text(tokens)
-    if "text_embedding" in outputs:
-        yield stage("text", "instruction", text, "text_embedding")
-    pairs = np.stack([observations["image_primary"][0], observations["image_wrist"][0]], 1)
+        packed = np.packbits(window_reads(policy.bundle.manifest.network), axis=1)
+        yield Stage("mask", "whole window", relative_error(packed, outputs["mask_reads"]), 0.0)
+    text = policy.text(observations["text_token"][0, :1].astype(np.int32))
+    yield from stage("text", "instruction", text, "text_embedding")
+    images = np.stack([observations["image_primary"][0], observations["image_wrist"][0]], 1)
     states = observations["state"][0]
-    frames = [Frame(*pair) for pair in zip(map(policy.vision, pairs), states, strict=True)]
-    policy.window.reset(text)
+    frames = [Frame(*pair) for pair in zip(map(policy.vision, images), states, strict=True)]
+    window, last = policy.window, len(frames) - 1
+    window.reset(text)
     for slot, frame in enumerate(frames):
-        policy.window.push(frame)
-        features = policy.window.features(ahead=frames[slot + 1 :])
-        yield from _step(policy, stage, head, f"slot {slot}, fill", features, observations, slot)
-    last = len(frames) - 1
+        window.push(frame)
+        yield from step("fill", slot, window.features(ahead=frames[slot + 1 :]))
     for use in ("prefill and step", "one pass"):
-        policy.window.reset(text)
+        window.reset(text)
         for frame in frames[:-1]:
-            policy.window.push(frame)
+            window.push(frame)
         if use == "prefill and step":
-            policy.window.prefill()
-        policy.window.push(frames[-1])
-        features = policy.window.features()
-        yield from _step(policy, stage, head, f"slot {last}, {use}", features, observations, last)
-    for name, dream in policy.dream().items():
-        golden = outputs.get(f"dream_{name}_last")
-        if golden is not None:
-            found = dream[:, None, ::7] if dream.size > LARGE else dream[:, None]
-            if found.shape != golden.shape:
-                found = dream[:, None]
-            yield stage(f"dream_{name}", "last slot", found, f"dream_{name}_last")
-
-
-def _step(
-    policy: Policy,
-    stage: Any,
-    head: str,
-    use: str,
-    features: npt.NDArray[np.float32],
-    observations: Arrays,
-    slot: int,
-) -> Iterator[Stage]:
-    yield stage("backbone", use, features, "action_features", slot)
-    actions = policy.actions(features, observations["noise"][slot])
-    yield stage(head, use, actions, "actions", slot)
+            window.prefill()
+        window.push(frames[-1])
+        yield from step(use, last, window.features())
+    for name, dream in policy.dreams().items():
+        thinned = dream[:, None, ::7] if dream.size > LARGE else dream[:, None]
+        yield from stage(f"dream_{name}", "last slot", thinned, f"dream_{name}_last")

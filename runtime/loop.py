@@ -17,6 +17,7 @@ from dreamvla_edge.runtime.arms.arm import Arm, ArmReading
 from dreamvla_edge.runtime.arms.kinematics import chain_of
 from dreamvla_edge.runtime.cameras import Camera
 from dreamvla_edge.runtime.chunk import ActionUse
+from dreamvla_edge.runtime.interrupts import held_back
 from dreamvla_edge.runtime.specification import Specification
 
 Spans = Mapping[str, tuple[float, float]]
@@ -138,7 +139,8 @@ def run(
             count, previous = count + 1, tick
             tick = schedule.next_tick(tick, time.monotonic())
     finally:
-        arm.hold()
+        with held_back():
+            arm.hold()
 
 
 @contextmanager

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from itertools import pairwise
 from typing import Literal
+
+import msgspec
 
 from .preprocess import Preprocessing
 from .specification import Contract, Specification
@@ -69,6 +74,16 @@ class NetworkSpec(Contract, frozen=True):
     action_head: Literal["dit", "mlp"]
     dreams: tuple[DreamSpec, ...]
 
+    def __post_init__(self) -> None:
+        kinds = range(len(self.kinds))
+        rows = self.context_rows
+        _require(self.window >= 1 and self.slots_ahead >= 0, "window or slots_ahead")
+        _require(self.heads * self.head_width == self.width, "heads times head_width is not width")
+        _require(self.layers >= 1 and self.action_steps >= 1, "layers or action_steps")
+        _require(rows == self.vision_rows + 2, "step_kinds do not fit the numbers of rows")
+        codes = {*self.step_kinds, *(kind for row in self.mask for kind in row[:2])}
+        _require(codes <= set(kinds), "a kind of token that has no name")
+
     @property
     def context_rows(self) -> int:
         """A: tokens of one step that later steps may read."""
@@ -92,6 +107,14 @@ class SamplerSpec(Contract, frozen=True):
     alpha_bar: tuple[float, ...]
     guidance: float
 
+    def __post_init__(self) -> None:
+        times, levels = self.timesteps, self.alpha_bar
+        _require(0 < len(times) == len(levels), "timesteps and alpha_bar differ in length")
+        falling = all(earlier > later for earlier, later in pairwise(times))
+        _require(falling and times[-1] >= 0, "timesteps do not fall to zero or above")
+        _require(all(0 < level <= 1 for level in levels), "an alpha_bar outside 0 to 1")
+        _require(math.isfinite(self.guidance) and self.guidance >= 0, "guidance below zero")
+
 
 class Manifest(Contract, frozen=True):
     """The whole `bundle.json`.
@@ -110,3 +133,19 @@ class Manifest(Contract, frozen=True):
     files: dict[str, str]
     source_sha256: str
     versions: dict[str, str]
+
+
+def contract_sha256(
+    network: NetworkSpec, specification: Specification, preprocessing: Preprocessing
+) -> str:
+    """Hash of what decides how the arm moves.
+
+    `golden.npz` holds it too, so that a changed byte in `bundle.json`, which no hash covers, is
+    noticed there.
+    """
+    return hashlib.sha256(msgspec.json.encode((network, specification, preprocessing))).hexdigest()
+
+
+def _require(condition: bool, wrong: str) -> None:
+    if not condition:
+        raise ValueError(wrong)

@@ -5,6 +5,7 @@ Pure functions: no I/O, no clock. All poses are in the arm's base frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,8 @@ def advance(
     numbers = np.asarray(action, float)
     if numbers.shape != (7,) or not np.isfinite(numbers).all():
         raise _refusal(f"an action of shape {numbers.shape}: {numbers.tolist()}")
-    values = _physical(specification.dimensions, numbers[:6])
+    limit = math.inf if specification.clip is None else specification.clip
+    values = _physical(specification.dimensions, numbers[:6].clip(-limit, limit))
     gripper = gripper_opening(specification.gripper, float(numbers[6]))
     if specification.kind == "delta_pose":
         pose = _moved(specification, anchor.pose, values)
@@ -114,19 +116,17 @@ def state_vector(
     reading: ArmReading,
     command: float,
 ) -> NDArray[np.float32]:
-    """The network's state (7,) or (8,): six arm values (v − offset) / scale, then the gripper.
+    """The raw state (7,) or (8,) as `Policy.act` takes it: six arm values, then the gripper.
 
     The dimensions' names choose the values: x y z [m] and roll pitch yaw [rad] of the tool, a
-    joint's angle [rad], or 0 for `unused`. command: last executed gripper value (+1 or -1); two
-    fingers are (+, −) the distance [m] of each from closed, as in LIBERO.
+    joint's angle [rad], or the offset of an `unused` one, which the network sees as 0.
+    command: last executed gripper value (+1 or -1); two fingers are (+, −) the distance [m] of
+    each from closed, as in LIBERO.
     """
     pose = forward(chain, reading.joints)
     known = dict(zip(_POSE, (*pose.position, *euler_from_matrix(pose.rotation)), strict=True))
     known |= dict(zip(chain.names, reading.joints, strict=True))
-    arm = [
-        0.0 if d.name == UNUSED else (known[d.name] - d.offset) / d.scale
-        for d in specification.dimensions
-    ]
+    arm = [d.offset if d.name == UNUSED else known[d.name] for d in specification.dimensions]
     travel = reading.gripper * description.gripper.finger_travel_m
     gripper = [command] if specification.gripper == "command" else [travel, -travel]
     return np.array([*arm, *gripper], np.float32)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .backends import Backend, Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
 from .errors import ObservationError
+from .observation import finite, normalised
 from .preprocess import preprocess
 from .sampler import SAMPLERS
 from .tokenizer import Tokenizer
@@ -142,12 +143,7 @@ class Policy:
 
     def see(self, images: FloatArray, state: npt.ArrayLike) -> None:
         """As `observe`, for preprocessed images (2, 3, size, size)."""
-        if not self._ready:
-            raise ObservationError(
-                "an observation before any instruction",
-                "a call of reset(instruction) first",
-                "call reset with what the arm shall do",
-            )
+        self._require(self._ready, "an observation before any instruction")
         checked = self._checked_state(state)
         with self._span("vision"):
             vision = self.vision(images)
@@ -157,6 +153,7 @@ class Policy:
 
     def decide(self, noise: FloatArray | None = None, ahead: Any = None) -> Chunk:
         """The chunk for the observations taken so far; `ahead` as in `Window.features`."""
+        self._require(self.window.slots > 0, "a decision before any observation")
         network = self.bundle.manifest.network
         if noise is None:
             noise = self._noise.standard_normal(
@@ -205,7 +202,12 @@ class Policy:
 
         Uses the newest observation; computed on request, since actions do not need it.
         """
+        self._require(self.window.slots > 0, "a dream before any observation")
         self.settle()
+        return self.dreams()
+
+    def dreams(self) -> dict[str, FloatArray]:
+        """As `dream`, for whatever `window` holds."""
         manifest = self.bundle.manifest
         features = self.window.features(range(manifest.network.dream_rows))
         return {
@@ -226,14 +228,20 @@ class Policy:
         Raises what that computation raised.
         """
         if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            with self._span("prefill_wait"):
-                ahead.result()
+            try:
+                with self._span("prefill_wait"):
+                    self._ahead.result()
+            finally:  # Ctrl-C ends the waiting, not the computation: then it is waited for again
+                if self._ahead.done():
+                    self._ahead = None
 
     def close(self) -> None:
-        """Wait for the thread and end it."""
-        self.settle()
-        self._worker.shutdown()
+        """Wait for the thread and end it; the policy cannot be used any more."""
+        try:
+            self.settle()
+        finally:
+            self._worker.shutdown()
+            self._ready = False
 
     def __enter__(self) -> Policy:
         return self
@@ -247,33 +255,20 @@ class Policy:
         yield
         self._spans[stage] = start, time.monotonic()
 
+    def _require(self, condition: bool, found: str) -> None:
+        if not condition or not self._ready:
+            raise ObservationError(
+                found,
+                "reset(instruction), then act(primary, wrist, state), on a policy that is open",
+                "call reset with what the arm shall do, then act",
+            )
+
     def _checked_state(self, state: npt.ArrayLike) -> FloatArray:
-        size = self.bundle.manifest.specification.state.size
-        return _finite(state, (size,), "state", "the state that the bundle's data set names")
+        specification = self.bundle.manifest.specification.state
+        meaning = "the state that the bundle's data set names"
+        raw = finite(state, (specification.size,), "state", meaning)
+        return normalised(raw, specification)
 
     def _checked_noise(self, noise: npt.ArrayLike) -> FloatArray:
         shape = (self.bundle.manifest.network.action_steps, ACTION_VALUES)
-        return _finite(noise, shape, "noise", "standard normal numbers")
-
-
-def _finite(value: npt.ArrayLike, shape: tuple[int, ...], name: str, meaning: str) -> FloatArray:
-    try:
-        array = np.asarray(value, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ObservationError(
-            f"a {name} of type {type(value).__name__} ({error})",
-            f"numbers of shape {shape}",
-            f"pass {meaning}",
-        ) from None
-    if array.shape != shape:
-        raise ObservationError(
-            f"a {name} of shape {array.shape}", f"shape {shape}", f"pass {meaning}"
-        )
-    if not np.isfinite(array).all():
-        bad = ", ".join(str(tuple(index.tolist())) for index in np.argwhere(~np.isfinite(array)))
-        raise ObservationError(
-            f"a {name} that is not finite at {bad}",
-            "finite numbers",
-            "check the sensor that this value comes from",
-        )
-    return array
+        return finite(noise, shape, "noise", "standard normal numbers")

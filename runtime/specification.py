@@ -71,6 +71,8 @@ class ActionSpecification(Contract, frozen=True):
         made for the present step with weights exp(-ensemble_decay · i), i = 0 the oldest
         (ACT, arXiv 2304.13705, section IV-C).
     round_to_float16: the released CALVIN loop sends float16 actions.
+    clip: arm values beyond ±clip are cut before they are scaled, as the data set's own controller
+        does; None where it does not.
     """
 
     kind: Literal["delta_pose", "delta_joints", "joints"]
@@ -83,21 +85,23 @@ class ActionSpecification(Contract, frozen=True):
     chunk: Literal["first", "ensemble"] = "first"
     ensemble_decay: float = 0.01
     round_to_float16: bool = False
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         _require_six(self.dimensions)
         rate, decay = self.rate_hz, self.ensemble_decay
         _require(math.isfinite(rate) and rate > 0, "rate_hz must be finite and above zero")
         _require(math.isfinite(decay) and decay >= 0, "ensemble_decay must be finite and >= 0")
+        clip = self.clip
+        _require(clip is None or (math.isfinite(clip) and clip > 0), "clip must be above zero")
         if self.kind == "delta_pose":
             _require(self.rotation != "none", "a delta_pose needs a rotation form")
             for dimension, unit in zip(self.dimensions, POSE_UNITS, strict=True):
-                _require(
-                    dimension.name == UNUSED or dimension.unit == unit,
-                    "a delta_pose has the units m, m, m, rad, rad, rad",
-                )
+                _require_unit(dimension, unit)
         else:
             _require(self.rotation == "none", f"a rotation form has no meaning for {self.kind}")
+            for dimension in self.dimensions:
+                _require_unit(dimension, "rad")
 
 
 class StateSpecification(Contract, frozen=True):
@@ -114,6 +118,8 @@ class StateSpecification(Contract, frozen=True):
 
     def __post_init__(self) -> None:
         _require_six(self.dimensions)
+        for dimension in self.dimensions:
+            _require_unit(dimension, "m" if dimension.name in ("x", "y", "z") else "rad")
 
     @property
     def size(self) -> int:
@@ -179,3 +185,9 @@ def _require_six(dimensions: tuple[Dimension, ...]) -> None:
 def _require(true: bool, message: str) -> None:
     if not true:
         raise ValueError(message)
+
+
+def _require_unit(dimension: Dimension, unit: str) -> None:
+    """Degrees taken for radians would be a dangerous motion, so units are never guessed."""
+    message = f"{dimension.name} has the unit {dimension.unit}, it must be {unit}"
+    _require(dimension.name == UNUSED or dimension.unit == unit, message)

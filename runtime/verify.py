@@ -174,7 +174,7 @@ def _outputs(policy: Policy, golden: Arrays) -> Iterator[Stage]:
         yield _stage(policy, "denoise", "every time step", np.stack(found), golden["denoise_noise"])
         actions = policy.actions(features, golden["noise"][-1])
         yield _stage(policy, "denoise", "sampled actions", actions, golden["actions"][-1])
-    for name, dream in policy.dream().items():
+    for name, dream in policy.dreams().items():
         subgraph = f"dream_{name}"
         found_dream = dream[:, ::DREAM_STRIDE]
         yield _stage(policy, subgraph, "last step", found_dream, golden[subgraph])

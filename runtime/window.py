@@ -126,7 +126,8 @@ class Window:
         context, _ = self.embed(frames, 0, 0)
         kind = np.tile(self._kinds[: spec.context_rows], known)
         slot = np.repeat(index, spec.context_rows)
-        nothing = Cache(first, 0, self._empty())
+        # The buffers are about to be overwritten: what they hold must not be found any more.
+        nothing = self._cache = Cache(first, 0, self._empty())
         outputs = self._run(
             context, kind, slot, np.zeros(0, np.int32), nothing, self._buffers(len(context))
         )

@@ -65,24 +65,27 @@ def wrong_steps(found: Episode, expected: Episode, float16: bool) -> dict[str, l
         "tokens": np.all(found.tokens == expected.tokens, axis=1),
         "preprocessed": np.all(found.preprocessed == expected.preprocessed, axis=(1, 2, 3, 4)),
         "chunks": np.abs(found.chunks - expected.chunks).max(axis=(1, 2)) <= slack,
-        "actions": right_actions(found, expected, None if float16 else slack.max()),
+        "actions": right_actions(found, expected, slack, float16),
     }
     wrong = {name: np.flatnonzero(~steps).tolist() for name, steps in right.items()}
     return {name: steps for name, steps in wrong.items() if steps}
 
 
-def right_actions(found: Episode, expected: Episode, slack: float | None) -> np.ndarray:
+def right_actions(
+    found: Episode, expected: Episode, slack: np.ndarray, float16: bool
+) -> np.ndarray:
     """Which steps' executed actions are right: bool (n). The gripper must be equal.
 
-    slack: what averages of predictions may differ by, no more than the predictions. None: values
-    of the chunk were rounded to float16, so they are equal, unless a boundary of rounding lies
-    between our chunk's value and the released one; then they lie between the two roundings.
+    slack (n): what predictions may differ by, and so their averages. Values that were rounded to
+    float16 are equal, unless a boundary of rounding lies between our chunk's value, if that is
+    right, and the released one; then they lie between the two roundings.
     """
     arm = found.actions[:, :6]
-    if slack is None:
-        values = found.chunks[:, 0, :6], expected.chunks[:, 0, :6]
-        low, high = (end(*values).astype(np.float16) for end in (np.minimum, np.maximum))
+    if float16:
+        theirs, slack = expected.chunks[:, 0, :6], slack[:, None]
+        ours = np.clip(found.chunks[:, 0, :6], theirs - slack, theirs + slack)
+        low, high = (end(ours, theirs).astype(np.float16) for end in (np.minimum, np.maximum))
         inside = (low <= arm) & (arm <= high)
     else:
-        inside = np.abs(arm - expected.actions[:, :6]) <= slack
+        inside = np.abs(arm - expected.actions[:, :6]) <= slack.max()
     return np.all(inside, axis=1) & (found.actions[:, 6] == expected.actions[:, 6])

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from dreamvla_edge.runtime.errors import DreamvlaError
+from dreamvla_edge.runtime.errors import BackendError
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +38,12 @@ class Backend(Protocol):
 def make_backend(name: str, threads: int | None = None) -> Backend:
     """The back end `name`, or `module:Class`, with `threads` threads (None: all cores).
 
-    Raises DreamvlaError when the name is unknown or the module cannot be imported.
+    Raises BackendError when the name is unknown or the module cannot be imported.
     """
     module, _, kind = name.partition(":")
-    if not kind:
+    if not (module and kind):
         if name not in BACKENDS:
-            raise DreamvlaError(
+            raise BackendError(
                 f"back end {name!r}",
                 "one of " + ", ".join(BACKENDS) + ", or module:Class",
                 "name one of them",
@@ -52,7 +52,7 @@ def make_backend(name: str, threads: int | None = None) -> Backend:
     try:
         made: Backend = getattr(importlib.import_module(module), kind)(threads)
     except (ImportError, AttributeError) as error:
-        raise DreamvlaError(
+        raise BackendError(
             f"back end {name!r} cannot be loaded ({error})",
             f"{kind} in {module}",
             "install the package it needs, or choose another back end",

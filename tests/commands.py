@@ -1,0 +1,81 @@
+"""Runs the real commands, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROGRAM = [sys.executable, "-m", "dreamvla_edge.cli"]
+Done = subprocess.CompletedProcess[str]
+
+
+class Good(NamedTuple):
+    """An export without a defect: what it took, and what it gave."""
+
+    checkpoint: Path
+    data_set: Path
+    bundle: Path
+    done: Done
+
+
+def dreamvla(*arguments: object, **options: Any) -> Done:
+    """Run `dreamvla` with these arguments to its end; stdout and stderr are pipes."""
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
+
+
+def document(done: Done) -> dict[str, Any]:
+    """The one JSON document that stdout holds; anything else there is an error."""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def on_terminal(*arguments: object, stdout: int | None = None) -> tuple[int, str]:
+    """Exit status of `dreamvla` on a pseudo-terminal, and what it showed there.
+
+    stdout: a file to which its output goes instead, as with `dreamvla … > file`.
+    """
+    shown = bytearray()
+    master, terminal = pty.openpty()
+
+    def show() -> None:
+        try:
+            while data := os.read(master, 4096):
+                shown.extend(data)
+        except OSError:  # Linux: nobody holds the terminal any more
+            pass
+
+    reader = threading.Thread(target=show)
+    reader.start()
+    program = subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdin=terminal,
+        stdout=terminal if stdout is None else stdout,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(terminal)
+    code = program.wait(250)
+    reader.join()
+    os.close(master)
+    return code, shown.decode().replace("\r\n", "\n")
+
+
+def cure_of(stderr: str) -> tuple[str, str, str]:
+    """Found, expected and cure of the one error that stderr holds, and nothing else."""
+    found, expected, cure = stderr.rstrip("\n").split("\n")
+    assert found.startswith("error: ")
+    assert expected.startswith("  expected: ")
+    assert cure.startswith("  what to do: ")
+    return found[7:], expected[12:], cure[14:]
+
+
+def entries(folder: Path) -> set[str]:
+    """Names of all files and folders below a folder, hidden ones too."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
