@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from dreamvla_edge.runtime.bundle import open_bundle
+from dreamvla_edge.runtime.observation import normalised
 from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.preprocess import preprocess
 from observations import INSTRUCTION, Observation, observation
@@ -113,7 +114,8 @@ class TorchWorker:
         cameras = manifest.specification.cameras
         frames = zip((seen.primary, seen.wrist), cameras, strict=True)
         images = np.stack([preprocess(*pair, manifest.preprocessing) for pair in frames])
-        return self._tokens, torch.from_numpy(images), torch.from_numpy(seen.state)
+        state = normalised(seen.state, manifest.specification.state)
+        return self._tokens, torch.from_numpy(images), torch.from_numpy(state)
 
 
 class OnnxRuntimeWorker:

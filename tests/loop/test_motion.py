@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dreamvla_edge.runtime.arms.arm import ArmReading
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
-from dreamvla_edge.runtime.chunk import ActionError
+from dreamvla_edge.runtime.errors import ActionError
 from dreamvla_edge.runtime.motion import Goal, advance, gripper_command, gripper_opening, measured
 from dreamvla_edge.runtime.rotation import (
     euler_from_matrix,
@@ -191,3 +191,13 @@ def test_every_finite_action_gives_a_goal_the_arm_may_take(numbers: list[float],
     assert np.all((goal.joints >= CHAIN.lower) & (goal.joints <= CHAIN.upper))
     assert len(goal.joints) == len(JOINTS)
     assert math.isfinite(goal.position_error_m)
+
+
+def test_a_clipped_action_is_cut_before_it_is_scaled() -> None:
+    """An output of 30 with clip 1 is the same motion as one of 1, in both directions."""
+    free = replace(POSE_ACTION, clip=None)
+    clipped = replace(free, clip=1.0)
+    large, unit = (np.array([value, -value, 0, 0, 0, 0, 1.0]) for value in (30.0, 1.0))
+    expected = advance(free, CHAIN, unit, ANCHOR)
+    np.testing.assert_array_equal(advance(clipped, CHAIN, large, ANCHOR).joints, expected.joints)
+    assert not np.allclose(advance(free, CHAIN, large, ANCHOR).joints, expected.joints)

@@ -10,6 +10,7 @@ from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
 from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.motion import require_fit, state_vector
+from dreamvla_edge.runtime.observation import normalised
 from dreamvla_edge.runtime.rotation import matrix_from_euler
 from dreamvla_edge.runtime.specification import StateSpecification
 from loop.specifications import JOINTS, POSE, dimensions, joint_specification, pose_specification
@@ -47,9 +48,13 @@ def test_the_joints_and_two_fingers() -> None:
 def test_the_network_gets_its_own_numbers() -> None:
     """Value = scale · number + offset, solved for the number; unused stays 0."""
     scaled = dimensions(*JOINTS, "unused", scale=-0.5, offset=0.1)
-    got = state(StateSpecification(dimensions=scaled, gripper="command"))
+    specification = StateSpecification(dimensions=scaled, gripper="command")
+    raw = state(specification)
+    np.testing.assert_allclose(raw[:5], READING.joints, atol=1e-6)
+    got = normalised(raw, specification)
     np.testing.assert_allclose(got[:5], (READING.joints - 0.1) / -0.5, atol=1e-6)
     assert got[5] == 0.0
+    assert got[6] == raw[6]
 
 
 def test_a_checkpoint_of_another_arm_is_refused_before_anything_moves() -> None:

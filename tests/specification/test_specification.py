@@ -55,7 +55,7 @@ UNUSED = {"name": "unused", "unit": "1"}
         ("action.dimensions", [UNUSED] * 6, "at least one"),
         ("action.dimensions.1.name", "x", "same name"),
         ("action.dimensions.1.name", "", "needs a name"),
-        ("action.dimensions.1.unit", "rad", "m, m, m, rad, rad, rad"),
+        ("action.dimensions.1.unit", "rad", "has the unit rad, it must be m"),
         ("action.dimensions.1.unit", "mm", "Invalid enum value 'mm'"),
         ("action.dimensions.1.scale", 0, "scale must be"),
         ("action.dimensions.1.scale", float("nan"), "scale must be"),
