@@ -12,6 +12,7 @@ import torch
 
 from dreamvla_edge.export.subgraphs import Subgraph, subgraphs
 from dreamvla_edge.model.network import DreamVLA
+from dreamvla_edge.runtime.manifest import SubgraphSpec
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,7 @@ class EagerBackend:
     def __init__(self, network: DreamVLA) -> None:
         self._subgraphs = {subgraph.name: subgraph for subgraph in subgraphs(network)}
 
-    def load(self, model: Path) -> EagerSession:
+    def load(self, model: Path, spec: SubgraphSpec) -> EagerSession:
         """The wrapper of the same name as the file."""
         return EagerSession(self._subgraphs[model.stem])
 

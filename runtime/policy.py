@@ -62,12 +62,12 @@ class Policy:
         manifest = self.bundle.manifest
         loader = make_backend(backend, threads) if isinstance(backend, str) else backend
         self._head_name = "denoise" if manifest.network.action_head == "dit" else "head"
-        self._text = loader.load(self.bundle.model("text"))
-        self._vision = loader.load(self.bundle.model("vision"))
-        self._head = loader.load(self.bundle.model(self._head_name))
-        self.window = Window(manifest.network, lambda name: loader.load(self.bundle.model(name)))
-        self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
         self._loader, self._dreams = loader, dict[str, Session]()
+        self._text = self._load("text")
+        self._vision = self._load("vision")
+        self._head = self._load(self._head_name)
+        self.window = Window(manifest.network, self._load)
+        self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
         self._noise = np.random.default_rng(seed)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefill")
         self._ahead: Future[None] | None = None
@@ -216,10 +216,13 @@ class Policy:
             if f"dream_{head.name}" in manifest.subgraphs
         }
 
+    def _load(self, name: str) -> Session:
+        return self._loader.load(self.bundle.model(name), self.bundle.manifest.subgraphs[name])
+
     def _dream_session(self, name: str) -> Session:
         """Loaded at first use: a policy that only acts does not pay for it."""
         if name not in self._dreams:
-            self._dreams[name] = self._loader.load(self.bundle.model(f"dream_{name}"))
+            self._dreams[name] = self._load(f"dream_{name}")
         return self._dreams[name]
 
     def settle(self) -> None:

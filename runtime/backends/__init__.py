@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from dreamvla_edge.runtime.errors import BackendError
+from dreamvla_edge.runtime.manifest import SubgraphSpec
 
 Array = npt.NDArray[Any]
 
@@ -30,8 +31,8 @@ class Session(Protocol):
 class Backend(Protocol):
     """Loads subgraphs; made with the number of threads it may use."""
 
-    def load(self, model: Path) -> Session:
-        """Load one ONNX file."""
+    def load(self, model: Path, spec: SubgraphSpec) -> Session:
+        """Load one ONNX file, whose tensors must be those of `spec`."""
         ...
 
 

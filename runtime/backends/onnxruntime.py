@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
 
 from dreamvla_edge.runtime.errors import BundleError
+from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
 from . import Array
 
@@ -27,12 +28,19 @@ class OnnxRuntime:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or len(os.sched_getaffinity(0))
 
-    def load(self, model: Path) -> OnnxRuntimeSession:
+    def load(self, model: Path, spec: SubgraphSpec) -> OnnxRuntimeSession:
         """Load one ONNX file.
 
-        Raises BundleError if ONNX Runtime refuses it.
+        Raises BundleError if ONNX Runtime refuses it or its tensors are not those of `spec`.
         """
-        return OnnxRuntimeSession(model, self.threads)
+        session = OnnxRuntimeSession(model, self.threads)
+        if session.tensors != (spec.inputs, spec.outputs):
+            raise BundleError(
+                f"{model} has other inputs or outputs than the bundle's manifest names",
+                ", ".join(f"{t.name} {t.shape}" for t in (*spec.inputs, *spec.outputs)[:8]) + " …",
+                "export the checkpoint again, or copy the whole bundle again",
+            )
+        return session
 
 
 class OnnxRuntimeSession:
@@ -61,6 +69,12 @@ class OnnxRuntimeSession:
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._inputs = {entry.name for entry in self._session.get_inputs()}
 
+    @property
+    def tensors(self) -> tuple[tuple[TensorSpec | None, ...], tuple[TensorSpec | None, ...]]:
+        """Inputs and outputs as the file declares them; None for a type that no bundle uses."""
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return tuple(map(_tensor_spec, inputs)), tuple(map(_tensor_spec, outputs))
+
     def run(
         self, inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
@@ -82,6 +96,19 @@ class OnnxRuntimeSession:
             name: into[name] if name in into else value.numpy()
             for name, value in zip(self._outputs, binding.get_outputs(), strict=True)
         }
+
+
+_TYPES: dict[str, Literal["float32", "int32"]] = {
+    "tensor(float)": "float32",
+    "tensor(int32)": "int32",
+}
+
+
+def _tensor_spec(tensor: Any) -> TensorSpec | None:
+    dtype = _TYPES.get(tensor.type)
+    if dtype is None:
+        return None
+    return TensorSpec(name=tensor.name, dtype=dtype, shape=tuple(tensor.shape))
 
 
 def _value(array: Array) -> Any:

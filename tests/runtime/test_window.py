@@ -17,6 +17,7 @@ from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.runtime.backends import Array, Session
 from dreamvla_edge.runtime.backends.onnxruntime import OnnxRuntime
 from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.manifest import SubgraphSpec
 from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.window import Frame, Window
 from episodes import EPISODES
@@ -59,7 +60,9 @@ def both(request: pytest.FixtureRequest, bundle: Callable[[str], Bundle], bundle
     opened, runtime = bundle(request.param), OnnxRuntime()
     spec = opened.manifest.network
     text = np.random.default_rng(7).standard_normal((1, spec.width), np.float32)
-    window = Window(spec, lambda name: runtime.load(opened.model(name)))
+    window = Window(
+        spec, lambda name: runtime.load(opened.model(name), opened.manifest.subgraphs[name])
+    )
     return Both(window, bundles.network(request.param), text)
 
 
@@ -124,9 +127,9 @@ class Watched:
     calls: list[tuple[str, dict[str, tuple[int, ...]]]] = field(default_factory=list)
     runtime: OnnxRuntime = field(default_factory=OnnxRuntime)
 
-    def load(self, model: Path) -> Session:
+    def load(self, model: Path, spec: SubgraphSpec) -> Session:
         """A real session that is watched."""
-        return WatchedSession(model.stem, self.runtime.load(model), self)
+        return WatchedSession(model.stem, self.runtime.load(model, spec), self)
 
     def taken(self) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
         """The calls since this was last asked."""
