@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -96,7 +97,13 @@ def shared_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command as the program `name`: an error becomes a message and an exit code."""
+    """Run a command as the program `name`: an error becomes a message and an exit code.
+
+    A service manager's SIGTERM and a closed terminal end it as Ctrl-C does: whatever it was doing
+    is cleaned up and an arm is told to hold.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     report = Report(as_json="--json" in sys.argv[1:])  # until the options have been read
     try:
         code = command.main(prog_name=name, standalone_mode=False, obj=report) or 0
@@ -116,6 +123,9 @@ def _fail(raised: BaseException, report: Report) -> int:
     if isinstance(error, UnexpectedError) or (report.verbosity > 0 and error is raised):
         traceback.print_exception(raised)
     click.echo(f"error: {error}", err=True)
+    first = raised.__context__
+    if first is not None and raised.__cause__ is None and not raised.__suppress_context__:
+        click.echo(f"  this came up while ending after: {first or type(first).__name__}", err=True)
     parts = {part: getattr(error, part) for part in ("found", "expected", "cure")}
     document = {"kind": type(error).__name__, "message": str(error), **parts}
     report.document({"error": document, "exit_code": code})

@@ -13,6 +13,7 @@ EXIT_CODES = {
     "OutputError": 9,
     "ActionError": 10,
     "MissingExtra": 11,
+    "BackendError": 12,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

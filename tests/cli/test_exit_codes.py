@@ -53,7 +53,7 @@ def test_every_kind_of_error_has_a_code_of_its_own() -> None:
             "no directory {folder}/a",
         ),
         ("demo -o /proc/demo", "OutputError", "/proc/demo cannot be made"),
-        ("verify {bundle} --backend cooking", "DreamvlaError", "back end 'cooking'"),
+        ("verify {bundle} --backend cooking", "BackendError", "back end 'cooking'"),
     ],
 )
 def test_an_error(arguments: str, kind: str, found: str, tiny: Bundle, tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ def test_a_case_of_another_network(tiny: Bundle) -> None:
     done = dreamvla("verify", tiny.path, "--golden", FOLDER, "--case", "calvin_small")
     assert (done.returncode, done.stdout) == (BUNDLE, "")
     assert cure_of(done.stderr) == (
-        f"case 'calvin_small' of {FOLDER} has 10 steps and states of 7 numbers",
-        f"3 steps and states of 7 numbers, as {tiny.path}",
+        "case 'calvin_small' has states and noise of (10, 7) and (10, 3)",
+        f"(3, 7) and (3, 3), as {tiny.path}",
         "choose the case that the checkpoint belongs to",
     )
 
