@@ -27,14 +27,12 @@ import numpy as np
 
 from material import ROOT, prepared
 from process import Worker
+from step_table import table
 
 BASELINE_SHARE = 0.65
 """Least share of PyTorch's matrix products that a fair released loop reaches."""
 TOLERANCE = 1e-4
 """Largest error of an action at full size, relative to the largest magnitude of the chunk."""
-DISTURBED = 0.05
-"""Share of processor time used elsewhere from which a table warns."""
-
 Answers = list[dict[str, Any]]
 
 
@@ -48,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint, bundle = prepared(options.cache, options.size, progress)
     result = measure(checkpoint, bundle, options.size, options.rounds, options.threads, progress)
     faults = result["faults"]
-    print(json.dumps(result, indent=1) if options.json else _table(result), flush=True)
+    print(json.dumps(result, indent=1) if options.json else table(result), flush=True)
     for fault in faults:
         progress(f"cpu_step: {fault}")
     return 1 if faults else 0
@@ -168,8 +166,9 @@ def _result(
         "sgemm_gflops": median(max(rates["gflops"].values()) for rates in answers["torch"]),
         "onnxruntime_sgemm_gflops": ort_sgemm,
         "memory_gb_per_s": _median(answers["torch"], "memory_gb_per_s"),
-        "max_relative_error": max(errors),
+        "max_relative_error": None if None in errors else max(errors),
         "peak_rss_mb": policy["peak_rss_mb"],
+        "busy_elsewhere": _busiest(answers),
         "stages": _stages(answers["policy"], work, ort_sgemm),
         "machine": {
             "cpu": _cpu(),
@@ -204,21 +203,22 @@ def _stages(
     return stages
 
 
-def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Largest difference over the largest expected magnitude; infinite where not finite."""
+def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float | None:
+    """Largest difference over the largest expected magnitude; None where not finite."""
     difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
     error = float(difference / np.abs(np.asarray(expected)).max())
-    return error if math.isfinite(error) else math.inf
+    return error if math.isfinite(error) else None  # JSON has no infinity
 
 
 def faults(result: Mapping[str, Any], judge_speed: bool = True) -> list[str]:
     """What makes the figures unusable, one sentence each."""
     found = []
-    if not result["max_relative_error"] <= TOLERANCE:
+    error = result["max_relative_error"]
+    if error is None or not error <= TOLERANCE:
+        size = "a value that is not finite" if error is None else f"{error:.2g} of the largest"
         found.append(
-            f"the timed actions differ from the released loop's by"
-            f" {result['max_relative_error']:.2g} of the largest, more than {TOLERANCE:.0e}:"
-            " the policy computes something else"
+            f"the timed actions differ from the released loop's by {size}, more than"
+            f" {TOLERANCE:.0e}: the policy computes something else"
         )
     least = BASELINE_SHARE * result["sgemm_gflops"]
     if judge_speed and not result["released_gflops"] >= least:
@@ -228,6 +228,12 @@ def faults(result: Mapping[str, Any], judge_speed: bool = True) -> list[str]:
             " the baseline is disturbed, so ratios to it mean nothing; run on a quiet machine"
         )
     return found
+
+
+def _busiest(answers: Mapping[str, Answers]) -> float | None:
+    """Largest share of the processors that others had during a timed step; None if unknown."""
+    shares = [step["elsewhere"] for name in ("released", "policy") for step in answers[name]]
+    return None if None in shares else max(shares)
 
 
 def _median(answers: Answers, key: str) -> float:
@@ -241,53 +247,6 @@ def _cpu() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def _table(result: Mapping[str, Any]) -> str:
-    def row(name: str, seconds: float, ratio: float = 0) -> str:
-        return f"{name:36}{seconds * 1e3:9.1f} ms" + (f"{ratio:7.1f} x" if ratio else "")
-
-    lines = [
-        f"{result['machine']['cpu']}, {result['threads']} threads, {result['size']} size,"
-        f" medians of {result['rounds']} rounds",
-        "",
-        row("released loop (PyTorch)", result["released_loop_s"]),
-        row(
-            "observation to action (policy)",
-            result["observation_to_action_s"],
-            result["observation_to_action_ratio"],
-        ),
-        row("whole step with prefill (policy)", result["whole_step_s"], result["whole_step_ratio"]),
-        row(
-            "observation to action (PyTorch)",
-            result["exact_pytorch_s"],
-            result["released_loop_s"] / result["exact_pytorch_s"],
-        ),
-        "",
-        f"{'stage of the policy':20}{'ms':>9}{'GFLOP':>9}{'GFLOP/s':>9}{'of sgemm':>10}{'GB/s':>7}",
-    ]
-    for name, stage in result["stages"].items():
-        line = f"{name:20}{stage['seconds'] * 1e3:9.1f}"
-        if "gflop" in stage:
-            line += f"{stage['gflop']:9.1f}{stage['gflops']:9.0f}"
-            line += f"{stage['of_onnxruntime_sgemm']:10.2f}{stage['weight_gb_per_s']:7.1f}"
-        lines.append(line)
-    lines += [
-        "",
-        f"sgemm: PyTorch {result['sgemm_gflops']:.0f} GFLOP/s (released loop"
-        f" {result['released_gflops']:.0f}), ONNX Runtime"
-        f" {result['onnxruntime_sgemm_gflops']:.0f}; memory {result['memory_gb_per_s']:.0f} GB/s",
-        f"largest error of an action {result['max_relative_error']:.1e};"
-        f" policy's memory {result['peak_rss_mb']:.0f} MB",
-    ]
-    elsewhere = [
-        step["elsewhere"] or 0
-        for name in ("released", "policy")
-        for step in result["samples"][name]
-    ]
-    if max(elsewhere) > DISTURBED:
-        lines.append(f"disturbed: other processes took up to {max(elsewhere):.0%} of the processor")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

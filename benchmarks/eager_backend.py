@@ -13,7 +13,6 @@ import torch
 from dreamvla_edge.export.subgraphs import Subgraph, subgraphs
 from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.runtime.manifest import SubgraphSpec
-from dreamvla_edge.runtime.manifest import SubgraphSpec
 
 Array = npt.NDArray[Any]
 

@@ -45,9 +45,7 @@ class PolicyWorker:
 
     def about(self) -> Answer:
         """Versions, and the largest memory of this process so far."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        unit = 2**20 if platform.system() == "Darwin" else 2**10  # bytes there, KiB elsewhere
-        return {"versions": self._versions, "peak_rss_mb": peak / unit}
+        return {"versions": self._versions, "peak_rss_mb": _peak_memory() / 1e6}
 
 
 class TorchWorker:
@@ -163,6 +161,16 @@ def _clock() -> Iterator[dict[str, float]]:
     spent["end"] = time.perf_counter()
     spent["processor_s"] = time.process_time() - processor
     spent["seconds"] = spent["end"] - start
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process so far [bytes]."""
+    try:  # getrusage also counts the parent before it started this program
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if platform.system() == "Darwin" else peak * 1024
 
 
 def main(kind: str, checkpoint: str, bundle: str, threads: str) -> None:

@@ -40,7 +40,9 @@ class Report:
         """The command line to try next, with the full path of the program."""
         program = Path(sys.executable).with_name("dreamvla")
         known = [str(program)] if program.is_file() else [sys.executable, "-m", "dreamvla_edge.cli"]
-        self.text(f"next: {shlex.join([*known, *map(str, arguments)])}")
+        line = shlex.join([*known, *map(str, arguments)])
+        self.text(f"next: {line}")
+        self.document({"next": line})
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows under a header, in columns; numbers stand to the right."""

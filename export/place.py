@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +13,9 @@ from pathlib import Path
 
 from dreamvla_edge.runtime.bundle import foreign_files
 from dreamvla_edge.runtime.errors import OutputError
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""Linux: relative to the working directory; swap instead of replacing (renameat2(2))."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SPARE_BYTES = 1 << 20
@@ -51,8 +56,9 @@ def check_output(output: Path, force: bool) -> None:
 def place(output: Path, force: bool) -> Iterator[Path]:
     """A directory beside `output` that takes its place if the body succeeds, else vanishes.
 
-    With `force` an older bundle steps aside first and comes back if the new one cannot take its
-    place. Raises OutputError when the disk is full or nothing can be written there.
+    With `force` it changes places with an older bundle: in one step where the system can, so that
+    there is a whole bundle at any moment, else the older one steps aside and comes back if the
+    new one cannot follow. Raises OutputError when the disk is full or nothing can be written there.
     """
     partial: Path | None = None
     try:
@@ -71,6 +77,8 @@ def place(output: Path, force: bool) -> Iterator[Path]:
 
 
 def _replace(output: Path, partial: Path) -> None:
+    if _exchange(output, partial):
+        return
     aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.old-", dir=output.parent))
     old = aside / output.name
     try:
@@ -80,6 +88,15 @@ def _replace(output: Path, partial: Path) -> None:
         if old.exists() and not output.exists():
             old.rename(output)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two directories in one step; False where Linux or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here = ctypes.c_int(_AT_FDCWD)
+    return rename is not None and not rename(
+        here, os.fsencode(one), here, os.fsencode(other), _RENAME_EXCHANGE
+    )
 
 
 def _move(partial: Path, output: Path) -> None:

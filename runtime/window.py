@@ -128,9 +128,9 @@ class Window:
         slot = np.repeat(index, spec.context_rows)
         # The buffers are about to be overwritten: what they hold must not be found any more.
         nothing = self._cache = Cache(first, 0, self._empty())
-        outputs = self._run(
-            context, kind, slot, np.zeros(0, np.int32), nothing, self._buffers(len(context))
-        )
+        # No feature is wanted, but ONNX Runtime 1.23 divides by the number of rows that are read.
+        read = np.zeros(1, np.int32)
+        outputs = self._run(context, kind, slot, read, nothing, self._buffers(len(context)))
         self._cache = Cache(
             first, known, {f"past_{name}": outputs[name] for name in self._layer_tensors()}
         )

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROGRAM = [sys.executable, "-m", "dreamvla_edge.cli"]
+PROGRAM = [str(Path(sys.executable).with_name("dreamvla"))]
 Done = subprocess.CompletedProcess[str]
 
 

@@ -6,7 +6,7 @@ that it has seen before are looked up, which changes no number and saves most of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -45,23 +45,27 @@ def released_loop(network: DreamVLA) -> ReleasedLoop:
 
 
 def chunk_errors(
-    policy: Policy, loop: ReleasedLoop, golden: Golden, name: str, steps: int, dream: bool
+    policy: Policy, loop: ReleasedLoop, golden: Golden, name: str, compared: Collection[int]
 ) -> dict[int, float]:
     """By step: the largest difference of both chunks over the loop's largest magnitude.
 
-    dream: the policy also dreams after every second step.
+    compared: the steps at which the loop acts; at others it only takes the observation, which
+    saves its work. The policy acts at all of them and dreams after every second one.
     """
     episode = golden.episode("libero" if golden.case(name)["gripper_width"] else "calvin")
     errors, last = {}, golden.case(name)["sequence_length"] - 1
     policy.reset(episode[0].instruction)
     tokens = torch.from_numpy(policy.tokens(episode[0].instruction)[0]).long()
-    for number, step in enumerate(episode[:steps]):
+    for number, step in enumerate(episode[: max(compared) + 1]):
         noise = golden.episode_noise(name, number)
         chunk = policy.act(step.primary, step.wrist, step.state, noise[min(number, last)])
         images = torch.from_numpy(policy.images(step.primary, step.wrist))
         state = torch.from_numpy(step.state)
-        expected = loop.act(tokens, images, state, torch.from_numpy(noise)).numpy()
-        errors[number] = float(np.abs(chunk.actions - expected).max() / np.abs(expected).max())
-        if dream and number % 2:
+        if number in compared:
+            expected = loop.act(tokens, images, state, torch.from_numpy(noise)).numpy()
+            errors[number] = float(np.abs(chunk.actions - expected).max() / np.abs(expected).max())
+        else:
+            loop._observations.append((tokens, images, state))
+        if number % 2:
             assert set(policy.dream()) == {head.name for head in loop.network.config.dreams}
     return errors

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs tests/runtime_only in .venv310: Python 3.10 and the base install, what a Jetson with JetPack 6
-# has (NumPy 2.2, onnxruntime 1.23, no torch). $DREAMVLA_TEST_BUNDLE names a bundle made elsewhere.
+# has (NumPy 2.2, onnxruntime 1.23, no torch). The bundle is made by .venv, or named by
+# $DREAMVLA_TEST_BUNDLE.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,6 +13,10 @@ if [ "$status" -eq 3 ]; then
     exit 0
 fi
 [ "$status" -eq 0 ] || exit "$status"
-[ -n "${DREAMVLA_TEST_BUNDLE:-}" ] ||
-    echo "python310: DREAMVLA_TEST_BUNDLE is not set, so the tests that open a bundle are skipped" >&2
-exec .venv310/bin/pytest -m runtime_only tests/runtime_only -rs
+if [ -z "${DREAMVLA_TEST_BUNDLE:-}" ]; then
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    DREAMVLA_TEST_BUNDLE=$(.venv/bin/python tools/make_test_bundle.py "$folder")
+    export DREAMVLA_TEST_BUNDLE
+fi
+.venv310/bin/pytest -m runtime_only tests/runtime_only

@@ -125,48 +125,18 @@ def test_same_seed_same_first_step(demo: dict[str, Any], folder: Path) -> None:
     assert first(seed=1) != goals
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Done]]:
-    """One run in text, in a folder with a blank in its name."""
-    folder = tmp_path_factory.mktemp("demo") / "in text"
-    yield folder, dreamvla("demo", "--seconds", 1, "-o", folder)
-    shutil.rmtree(folder)
+def test_the_next_command_works(demo: dict[str, Any], folder: Path) -> None:
+    """It needs neither the folder nor the PATH of the person who types it."""
+    follow(demo["next"], folder)
 
 
-def test_text(told: tuple[Path, Done]) -> None:
-    """Four numbered steps, and a next command that works as it is printed."""
-    folder, done = told
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert [line[0] for line in lines if line[:1].isdigit()] == ["1", "2", "3", "4"]
-    assert str(folder / "checkpoint.pth") in done.stdout and INSTRUCTION in done.stdout
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line}
-    for name in ("shoulder_pan", "gripper"):
-        before, after, step = map(int, rows[name])
-        assert (before, after - before) == (2048, step)
-    rate = next(line for line in lines if "Hz" in line)
-    assert "the data set asks for 30 Hz" in rate
-    command = lines[-1].removeprefix("next: ")
+def follow(command: str, folder: Path) -> None:
+    """Run what the demo says comes next; it draws the mask."""
     assert Path(shlex.split(command)[0]).is_absolute()
-    following = subprocess.run(command, shell=True, cwd="/", capture_output=True, text=True)
-    assert (following.returncode, following.stderr) == (0, "")
+    done = subprocess.run(command, shell=True, cwd="/", env={}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
     with Image.open(folder / "mask.png") as picture:
         assert picture.width > 800
-
-
-def test_equal_seeds_give_equal_bundles(
-    demo: dict[str, Any], folder: Path, told: tuple[Path, Done]
-) -> None:
-    """Every file but the golden data, whose archive holds the time of day."""
-    manifests = [
-        json.loads((place / "bundle" / "bundle.json").read_text()) for place in (folder, told[0])
-    ]
-    hashes = [
-        {name: digest for name, digest in manifest["files"].items() if name != "golden.npz"}
-        for manifest in manifests
-    ]
-    assert hashes[0] == hashes[1] and len(hashes[0]) == 13
-    assert manifests[0]["source_sha256"] == manifests[1]["source_sha256"]
 
 
 def test_an_earlier_demo_stays(demo: dict[str, Any], folder: Path) -> None:
@@ -180,6 +150,48 @@ def test_an_earlier_demo_stays(demo: dict[str, Any], folder: Path) -> None:
         "choose another folder, or replace them with --force",
     )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Done]]:
+    """One run in text, in a folder with a blank in its name."""
+    folder = tmp_path_factory.mktemp("demo") / "in text"
+    yield folder, dreamvla("demo", "--seconds", 1, "-o", folder)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_text(told: tuple[Path, Done]) -> None:
+    """Four numbered steps, results, and the next command as the last line."""
+    folder, done = told
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line[0] for line in lines if line[:1].isdigit()] == ["1", "2", "3", "4"]
+    assert str(folder / "checkpoint.pth") in done.stdout and INSTRUCTION in done.stdout
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line}
+    for name in ("shoulder_pan", "gripper"):
+        before, after, step = map(int, rows[name])
+        assert (before, after - before) == (2048, step)
+    rate = next(line for line in lines if "Hz" in line)
+    assert "the data set asks for 30 Hz" in rate
+    assert lines[-1].startswith("next: /")
+    follow(lines[-1].removeprefix("next: "), folder)
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_bundles(
+    demo: dict[str, Any], folder: Path, told: tuple[Path, Done]
+) -> None:
+    """Every file but the golden data, whose archive holds the time of day."""
+    manifests = [
+        json.loads((place / "bundle" / "bundle.json").read_text()) for place in (folder, told[0])
+    ]
+    hashes = [
+        {name: digest for name, digest in manifest["files"].items() if name != "golden.npz"}
+        for manifest in manifests
+    ]
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 13
+    assert manifests[0]["source_sha256"] == manifests[1]["source_sha256"]
 
 
 @pytest.mark.slow

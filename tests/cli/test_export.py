@@ -29,7 +29,9 @@ def test_the_good_export(good: Good) -> None:
     """All the bad ones below differ from it in one thing. Only the document is printed."""
     assert (good.done.returncode, good.done.stderr) == (0, "")
     opened = open_bundle(good.bundle)
-    assert document(good.done) == {
+    found = document(good.done)
+    assert found.pop("next").endswith(f"dreamvla inspect {good.bundle}")
+    assert found == {
         "bundle": str(good.bundle),
         "bytes": sum(file.stat().st_size for file in good.bundle.iterdir()),
         "subgraphs": ["text", "vision", "embed", "backbone", "denoise", "dream_image"],

@@ -56,17 +56,20 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments"), [("dreamvla", ["export"]), ("dreamvla-export", [])]
+    ("program", "name"),
+    [
+        ([SCRIPTS / "dreamvla-export"], "dreamvla-export"),
+        ([sys.executable, "-m", "dreamvla_edge.cli", "export"], "dreamvla export"),
+    ],
 )
-def test_installed_scripts(script: str, arguments: list[str]) -> None:
-    """The entry points of pyproject.toml are the same program under another name."""
-    called = [SCRIPTS / script, *arguments]
-    done = subprocess.run([*called, "--template", "so101"], capture_output=True, text=True)
+def test_other_ways_to_call_it(program: list[str | Path], name: str) -> None:
+    """The same program under another name."""
+    done = subprocess.run([*program, "--template", "so101"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == dreamvla("export", "--template", "so101").stdout
-    wrong = subprocess.run(called, capture_output=True, text=True)
+    wrong = subprocess.run(program, capture_output=True, text=True)
     assert wrong.returncode == 2
-    assert cure_of(wrong.stderr)[2] == f"{' '.join([script, *arguments])} --help"
+    assert cure_of(wrong.stderr)[2] == f"{name} --help"
 
 
 @pytest.mark.parametrize(

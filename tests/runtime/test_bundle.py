@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bundles import edit_manifest, mend, rewrite
@@ -321,8 +322,49 @@ def test_a_subgraph_that_is_not_there(light: Bundle) -> None:
     assert "dream_sam" in caught.value.expected
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("specification.cameras.0.flip", "vertical"),
+        ("specification.action.dimensions.0.scale", 0.2),
+        ("specification.action.gripper.upper_means", "closed"),
+        ("preprocessing.mean", [0.5, 0.5, 0.5]),
+        ("network.slots_ahead", 4),
+    ],
+)
+def test_a_manifest_that_was_changed(
+    place: str, value: object, damaged: Path, refused: Refused
+) -> None:
+    """What decides how an arm moves cannot be edited by the way: golden data knows it too."""
+    edit_manifest(damaged, lambda m: set_at(m, place, value))
+    error = refused()
+    assert error.found.endswith("was changed in network, specification or preprocessing")
+    assert error.expected == "what the export recorded in golden.npz"
+    assert error.cure.startswith("change the data-set file instead, then export")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+def test_golden_data_that_is_damaged(content: bytes, damaged: Path, refused: Refused) -> None:
+    """With its hash mended: whatever NumPy says about it, the file is named."""
+    rewrite(damaged / "golden.npz", content)
+    mend(damaged, "golden.npz")
+    error = refused()
+    assert error.found.startswith(f"{damaged / 'golden.npz'} cannot be read (")
+    assert error.expected == "the golden data that `dreamvla export` recorded"
+
+
+@pytest.mark.parametrize("data", [np.zeros(3), np.array([{}], dtype=object)])
+def test_golden_data_of_another_kind(data: np.ndarray, damaged: Path, refused: Refused) -> None:
+    """One array instead of many; a pickle, which would run code when it is loaded."""
+    with (damaged.parent / "golden.npz").open("wb") as file:
+        np.save(file, data)
+    rewrite(damaged / "golden.npz", (damaged.parent / "golden.npz").read_bytes())
+    mend(damaged, "golden.npz")
+    assert "golden.npz cannot be read (" in refused().found
+
+
 def test_a_mended_hash_is_accepted(damaged: Path) -> None:
     """The hashes guard against damage, not against an author: what is inside is for `verify`."""
-    rewrite(damaged / "golden.npz", b"something else")
-    mend(damaged, "golden.npz")
+    rewrite(damaged / "text.onnx", b"something else")
+    mend(damaged, "text.onnx")
     assert open_bundle(damaged).path == damaged

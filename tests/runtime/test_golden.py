@@ -135,7 +135,7 @@ def test_other_observations_give_another_result(bundle: Callable[[str], Bundle])
     ("case", "found", "cure"),
     [
         ("nowhere", "no case 'nowhere' in ", "name one of them with --case"),
-        ("libero_small", "has 7 steps and states of 8 numbers", "choose the case that"),
+        ("libero_small", "has states and noise of (7, 8) and (7, 3)", "choose the case that"),
     ],
 )
 def test_the_wrong_case(case: str, found: str, cure: str, bundle: Callable[[str], Bundle]) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from dreamvla_edge.runtime.bundle import Bundle, open_bundle
+
 
 @pytest.fixture(scope="session")
-def bundle_folder() -> Path:
-    """A bundle that an environment with torch has made."""
+def made_bundle(request: pytest.FixtureRequest) -> Bundle:
+    """The bundle of `calvin_small`: $DREAMVLA_TEST_BUNDLE without torch, else a new one."""
     folder = os.environ.get("DREAMVLA_TEST_BUNDLE")
-    if folder is None:
-        pytest.skip("DREAMVLA_TEST_BUNDLE names no bundle")
-    return Path(folder)
+    if folder is not None:
+        return open_bundle(Path(folder))
+    made: Bundle = request.getfixturevalue("bundle")("calvin_small")
+    return made

@@ -10,7 +10,7 @@ from project.sources import module_files
 
 pytestmark = pytest.mark.runtime_only
 
-FOLDERS = ("runtime", "kernels", "sim", "cli")
+FOLDERS = ("runtime", "sim", "cli")
 
 
 @pytest.mark.parametrize("name", [n for n in module_files(*FOLDERS) if not n.endswith("__main__")])
