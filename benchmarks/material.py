@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dreamvla_edge.model.config import ModelConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("model", "export")
@@ -12,7 +17,7 @@ SOURCES = ("model", "export")
 
 
 def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> tuple[Path, Path]:
-    """Checkpoint and bundle of a size of `model.synthetic.SIZES`, in the folder `cache`.
+    """Checkpoint and bundle in the folder `cache`, of the size `calvin` or `small`.
 
     Both are used again while their hashes hold and the sources that wrote them are the same.
     """
@@ -52,9 +57,24 @@ def _belong(checkpoint: Path, bundle: Path) -> bool:
 def _make(checkpoint: Path, bundle: Path, size: str, progress: Callable[[str], None]) -> None:
     from dreamvla_edge.export.data_set import load_data_set
     from dreamvla_edge.export.export import export
-    from dreamvla_edge.model.synthetic import SIZES, write_checkpoint
+    from dreamvla_edge.model.synthetic import CALVIN, write_checkpoint
 
     progress(f"writing the synthetic checkpoint {checkpoint}")
-    write_checkpoint(checkpoint, SIZES[size])
-    replace = bundle.is_dir()
-    export(checkpoint, bundle, load_data_set("calvin"), force=replace, progress=progress)
+    write_checkpoint(checkpoint, CALVIN if size == "calvin" else _small(CALVIN))
+    old = bundle.is_dir()
+    export(checkpoint, bundle, load_data_set("calvin"), force=old, progress=progress)
+
+
+def _small(config: ModelConfig) -> ModelConfig:
+    """The same structure with narrow towers of one or two layers, made and run in seconds."""
+    tower = replace(config.vision, width=64, layers=1, heads=1, hidden=128)
+    return replace(
+        config,
+        backbone=replace(config.backbone, width=128, layers=2, hidden=256),
+        vision=tower,
+        text=tower,
+        text_width=64,
+        resampler=replace(config.resampler, layers=1, heads=1, hidden=128),
+        dreams=(replace(config.dreams[0], channels=64, layers=1),),
+        denoiser=tower,
+    )

@@ -16,15 +16,10 @@ SECONDS = 0.2
 SHAPES = (
     (2048, 2048, 2048),
     (1970, 768, 3072),  # released vision: ten frames of one camera
-    (1970, 3072, 768),
     (930, 1024, 4096),  # released backbone
-    (930, 4096, 1024),
     (394, 768, 3072),  # vision of one pair of frames
-    (394, 3072, 768),
     (324, 1024, 4096),  # prefill
-    (324, 4096, 1024),
     (93, 1024, 4096),  # step
-    (93, 4096, 1024),
 )
 """Rows, inner and columns: a square, and the linears that do most of the work."""
 

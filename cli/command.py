@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from dreamvla_edge.runtime.errors import DreamvlaError
+from dreamvla_edge.runtime.errors import ArmError, DreamvlaError
+from dreamvla_edge.runtime.interrupts import STOPPING
 
 from .exit_codes import exit_code
 from .report import Report
@@ -102,8 +103,15 @@ def run(command: click.Command, name: str) -> NoReturn:
     A service manager's SIGTERM and a closed terminal end it as Ctrl-C does: whatever it was doing
     is cleaned up and an arm is told to hold.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    stopped: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
+            signal.signal(number, stop)
     report = Report(as_json="--json" in sys.argv[1:])  # until the options have been read
     try:
         code = command.main(prog_name=name, standalone_mode=False, obj=report) or 0
@@ -112,7 +120,10 @@ def run(command: click.Command, name: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (Exception, KeyboardInterrupt) as error:
-        code = _fail(error, report)
+        # What libraries make of a signal, such as a failed import, is no error of its own; that
+        # an arm cannot be told to hold is.
+        masked = stopped and not isinstance(error, ArmError)
+        code = _fail(KeyboardInterrupt() if masked else error, report)
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from .errors import BundleError
+from .external_data import locations
 from .manifest import MANIFEST_NAME, SCHEMA_VERSION, Manifest, contract_sha256
 
 TOKENIZER_NAME = "tokenizer.json"
@@ -72,6 +73,7 @@ def open_bundle(path: str | Path) -> Bundle:
                 f"the file is damaged or was changed: {_AGAIN}",
             )
     _check_contract(folder, manifest)
+    _check_locations(folder, manifest)
     return Bundle(folder, manifest)
 
 
@@ -194,6 +196,19 @@ def _check_contract(folder: Path, manifest: Manifest) -> None:
             f"what the export recorded in {GOLDEN_NAME}",
             f"change the data-set file instead, then {_AGAIN}",
         )
+
+
+def _check_locations(folder: Path, manifest: Manifest) -> None:
+    """A subgraph reads its weights from its own files only."""
+    for spec in manifest.subgraphs.values():
+        for name in spec.files[:1]:
+            foreign = locations((folder / name).read_bytes()) - set(spec.files)
+            if foreign:
+                raise BundleError(
+                    f"{folder / name} reads weights from {', '.join(map(repr, sorted(foreign)))}",
+                    f"only {', '.join(spec.files[1:]) or 'the file itself'}",
+                    _AGAIN,
+                )
 
 
 def _check_subgraphs(folder: Path, manifest: Manifest) -> None:

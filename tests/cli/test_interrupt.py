@@ -1,17 +1,19 @@
-"""Ctrl-C at each stage of `dreamvla export`: nothing is left, and what was there still is."""
+"""Ctrl-C and other signals: nothing is left of an export, and what was there still is."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from bundles import copy_of
-from commands import PROGRAM, Good, entries
+from commands import PROGRAM, Done, Good, entries
+from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import open_bundle
 
 INTERRUPTED = "error: interrupted\n  expected: to run to the end\n  what to do: start it again\n"
@@ -49,6 +51,61 @@ def test_before_an_older_bundle_is_replaced(good: Good, tmp_path: Path) -> None:
     assert code == 130 and err.endswith(INTERRUPTED)
     assert entries(tmp_path) == before
     assert open_bundle(place).manifest == open_bundle(good.bundle).manifest
+
+
+SIGNALLED = """
+import os, signal
+import click
+from dreamvla_edge.cli.command import run
+from dreamvla_edge.runtime.errors import ArmError
+
+@click.command()
+@click.argument("number", type=int)
+@click.argument("end")
+def command(number, end):
+    try:
+        os.kill(os.getpid(), number)
+        signal.pause()
+    except KeyboardInterrupt:
+        if end == "import":
+            raise ImportError("numpy cannot be imported")
+        if end == "hold":
+            raise ArmError("servo 3 does not answer", "an answer", "check the cable")
+        raise
+
+run(command, "command")
+"""
+"""A command that a signal stops, and how it ends then."""
+
+
+def signalled(number: int, end: str) -> Done:
+    """The end of that command."""
+    command = [sys.executable, "-c", SIGNALLED, str(number), end]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+
+@pytest.mark.parametrize("end", ["at once", "import"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_a_library_makes_of_a_signal(number: int, end: str) -> None:
+    """An import that Ctrl-C stops often ends as an ImportError of its own."""
+    done = signalled(number, end)
+    assert (done.returncode, done.stderr.lstrip("\n")) == (130, INTERRUPTED)
+
+
+def test_an_arm_that_does_not_hold_is_told() -> None:
+    """That is worse than an interrupt: it may still move."""
+    done = signalled(signal.SIGINT, "hold")
+    assert done.returncode == EXIT_CODES["ArmError"]
+    assert done.stderr.lstrip("\n").startswith("error: servo 3 does not answer\n")
+
+
+def test_nohup() -> None:
+    """A signal that is ignored from the start stays so."""
+    ignored = f"import signal; signal.signal({signal.SIGHUP}, signal.SIG_IGN)\n"
+    late = SIGNALLED.replace("signal.pause()", "click.echo('done')")
+    command = [sys.executable, "-c", ignored + late, str(int(signal.SIGHUP)), "at once"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, "done\n")
 
 
 def interrupted(stage: str, folder: Path, *arguments: object) -> tuple[set[str], int, str, str]:

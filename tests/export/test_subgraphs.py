@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,19 @@ class Parts:
 
 
 @pytest.fixture(scope="module")
-def parts(bundle: Callable[[str], Bundle], bundles: Bundles) -> Parts:
-    """All of `calvin_small`."""
+def parts(
+    bundle: Callable[[str], Bundle], bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Parts]:
+    """All of `calvin_small`.
+
+    In a copy of its own: the onnx package refuses files that other tests have made links to.
+    """
     network = bundles.network("calvin_small")
     wrappers = {part.name: part for part in subgraphs(network)}
-    return Parts(network, wrappers, bundle("calvin_small").path)
+    folder = tmp_path_factory.mktemp("parts") / "bundle"
+    shutil.copytree(bundle("calvin_small").path, folder)
+    yield Parts(network, wrappers, folder)
+    shutil.rmtree(folder)
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:

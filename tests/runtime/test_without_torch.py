@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from dreamvla_edge.runtime.bundle import Bundle
 from without_torch import run_without_torch
 
@@ -18,10 +20,10 @@ sys.exit(code)
 
 
 def test_policy_and_bus_run_without_torch(
-    bundle: Callable[[str], Bundle], monkeypatch: object
+    bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tests of the base install pass where torch and onnx cannot be imported."""
-    monkeypatch.setenv("DREAMVLA_TEST_BUNDLE", str(bundle("calvin_small").path))  # type: ignore[attr-defined]
+    monkeypatch.setenv("DREAMVLA_TEST_BUNDLE", str(bundle("calvin_small").path))
     tests = Path(__file__).parent.parent / "runtime_only" / "test_policy.py"
     done = run_without_torch(RUN, str(tests))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,145 @@
+"""`benchmarks/cpu_step.py` at a size that takes seconds; its speed is not judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundles import change_number
+from project.sources import ROOT
+
+TOLERANCE = 1e-5
+"""Of an action's largest magnitude: what float32 implementations of two layers agree to."""
+
+FIGURES = (
+    "released_loop_s",
+    "observation_to_action_s",
+    "whole_step_s",
+    "observation_to_action_ratio",
+    "whole_step_ratio",
+    "exact_pytorch_s",
+    "released_gflops",
+    "policy_gflops",
+    "sgemm_gflops",
+    "onnxruntime_sgemm_gflops",
+    "peak_rss_mb",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the benchmark keeps its checkpoint and bundle."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def good(cache: Path) -> subprocess.CompletedProcess[str]:
+    """A run that makes what it needs."""
+    return run(cache)
+
+
+def run(cache: Path) -> subprocess.CompletedProcess[str]:
+    """The benchmark in a process of its own."""
+    program = [sys.executable, ROOT / "benchmarks" / "cpu_step.py"]
+    options = ["--size", "small", "--json", "--rounds", "3", "--cache", cache]
+    return subprocess.run([*program, *options], capture_output=True, text=True, timeout=280)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON document on standard output."""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_one_document_with_every_figure(good: subprocess.CompletedProcess[str]) -> None:
+    """Each figure is a positive number, and the medians are those of the samples."""
+    assert good.returncode == 0, good.stderr
+    result = document(good)
+    assert {name: result[name] for name in FIGURES if not result[name] > 0} == {}
+    assert 0 <= result["max_relative_error"] <= TOLERANCE
+    assert result["faults"] == []
+    assert (result["rounds"], result["threads"], result["torch_threads"]) == (3, 2, 2)
+    assert result["machine"]["cpu"]
+    assert {"python", "numpy", "onnxruntime", "torch"} <= set(result["versions"])
+    samples = result["samples"]
+    assert {name: len(steps) for name, steps in samples.items()} == dict.fromkeys(samples, 3)
+    released = np.median([step["seconds"] for step in samples["released"]])
+    acted = np.median([step["observation_to_action_s"] for step in samples["policy"]])
+    assert result["released_loop_s"] == pytest.approx(released)
+    assert result["observation_to_action_ratio"] == pytest.approx(released / acted)
+    assert {"vision", "backbone", "denoise", "prefill"} <= set(result["stages"])
+
+
+def test_every_step_is_another(good: subprocess.CompletedProcess[str]) -> None:
+    """Frames, state and noise are fresh, so no two steps have the same actions."""
+    for steps in document(good)["samples"]["released"], document(good)["samples"]["policy"]:
+        assert len({json.dumps(step["actions"]) for step in steps}) == 3
+
+
+def test_what_is_there_is_used_again_and_a_wrong_policy_fails(
+    cache: Path, good: subprocess.CompletedProcess[str]
+) -> None:
+    """One weight of the action head is wrong, in a bundle whose hashes are right."""
+    assert good.returncode == 0, good.stderr
+    bundle = cache / "small.bundle"
+    change_number(bundle, "denoise.onnx.data", 0, lambda value: value + 100)
+    done = run(cache)
+    assert done.returncode == 1
+    assert f"using {bundle}" in done.stderr
+    assert "the timed actions differ from the released loop's by" in done.stderr
+    result = document(done)
+    assert len(result["faults"]) == 1
+    assert result["max_relative_error"] > 1e-4
+
+
+def test_a_damaged_bundle_is_made_again(cache: Path) -> None:
+    """Nothing is measured on files whose hashes are wrong."""
+    weights = cache / "small.bundle" / "vision.onnx.data"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    done = run(cache)
+    assert done.returncode == 0, done.stderr
+    assert "writing the synthetic checkpoint" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "released", "judged", "found"),
+    [
+        (1e-6, 131.0, True, []),
+        (1e-6, 129.0, True, ["the released loop runs at 129 GFLOP/s"]),
+        (1e-6, 129.0, False, []),
+        (1e-6, float("nan"), True, ["the released loop runs at nan GFLOP/s"]),
+        (2e-4, 131.0, True, ["the timed actions differ from the released loop's by 0.0002"]),
+        (None, 131.0, False, ["the timed actions differ from the released loop's by a value"]),
+    ],
+)
+def test_what_is_refused(
+    error: float | None,
+    released: float,
+    judged: bool,
+    found: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow baseline (below 0.65 of 200 GFLOP/s) and wrong actions."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from cpu_step import faults
+
+    result = {"max_relative_error": error, "released_gflops": released, "sgemm_gflops": 200.0}
+    faulty = faults(result, judged)
+    assert [text[: len(start)] for text, start in zip(faulty, found, strict=True)] == found
+
+
+def test_an_action_that_is_not_finite_is_no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN on either side, and both."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from cpu_step import relative_error
+
+    nan = float("nan")
+    assert relative_error([1.0, 2.0], [1.0, 2.5]) == pytest.approx(0.2)
+    for found, expected in (([nan], [1.0]), ([1.0], [nan]), ([nan], [nan]), ([0.0], [0.0])):
+        assert relative_error(found, expected) is None
