@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -175,6 +176,7 @@ def _peak_memory() -> int:
 
 def main(kind: str, checkpoint: str, bundle: str, threads: str) -> None:
     """Answer until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that asks
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     worker = WORKERS[kind](Path(checkpoint), Path(bundle), int(threads))

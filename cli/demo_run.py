@@ -61,10 +61,20 @@ def prepare(folder: Path, outputs: tuple[Path, ...], force: bool) -> None:
 
 
 def made_up(checkpoint: Path, seed: int) -> DataSet:
-    """Write a checkpoint with random weights; the data set that fits it."""
+    """Write a checkpoint with random weights; the data set that fits it.
+
+    Raises OutputError if there is no room.
+    """
     from dreamvla_edge.model.synthetic import IMAGE, SMALL, write_checkpoint
 
-    write_checkpoint(checkpoint, replace(SMALL, dreams=(IMAGE,)), seed)
+    try:
+        write_checkpoint(checkpoint, replace(SMALL, dreams=(IMAGE,)), seed)
+    except (OSError, RuntimeError) as error:  # the latter is what torch says of a full disk
+        raise OutputError(
+            f"{checkpoint} cannot be written ({str(error).splitlines()[0]})",
+            "a folder with room for 1 GB",
+            "free some space or choose another folder with -o",
+        ) from error
     return demo_data_set(SMALL.backbone.heads)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,3 +82,20 @@ def cure_of(stderr: str) -> tuple[str, str, str]:
 def entries(folder: Path) -> set[str]:
     """Names of all files and folders below a folder, hidden ones too."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A folder for 8 MB, and what limits a process if the folder itself does not.
+
+    Who may not mount a disk limits the size of files instead, which every system allows.
+    """
+    size = 8_000_000
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if os.getuid() == 0 and subprocess.run(command, capture_output=True).returncode == 0:
+        try:
+            yield folder, lambda: None
+        finally:
+            subprocess.run(["umount", folder], check=True)
+    else:
+        yield folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import Done, cure_of, document, dreamvla
+from commands import Done, cure_of, document, dreamvla, entries, small_disk
 from dreamvla_edge.cli.demo_run import drive
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.arms.description import load_description
@@ -150,6 +150,17 @@ def test_an_earlier_demo_stays(demo: dict[str, Any], folder: Path) -> None:
         "choose another folder, or replace them with --force",
     )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """The made-up checkpoint alone takes 300 MB."""
+    with small_disk(tmp_path) as (place, limits):
+        done = dreamvla("demo", "-o", place / "demo", preexec_fn=limits)
+        assert done.returncode == EXIT_CODES["OutputError"]
+        found, _, cure = cure_of(done.stderr)
+        assert found.startswith(f"{place / 'demo' / 'checkpoint.pth'} cannot be written (")
+        assert cure == "free some space or choose another folder with -o"
+        assert entries(place) == {"demo"}
 
 
 @pytest.fixture(scope="module")

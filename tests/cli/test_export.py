@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import resource
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import pytest
 import torch
 
 from bundles import copy_of
-from commands import Good, cure_of, document, dreamvla, entries
+from commands import Good, cure_of, document, dreamvla, entries, small_disk
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import open_bundle
 
@@ -303,23 +299,6 @@ def test_a_full_disk(good: Good, tmp_path: Path) -> None:
             ),
         )
         assert entries(place) == set()
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A folder for 8 MB, and what limits a process if the folder itself does not.
-
-    Who may not mount a disk limits the size of files instead, which every system allows.
-    """
-    size = 8_000_000
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
-    if os.getuid() == 0 and subprocess.run(command, capture_output=True).returncode == 0:
-        try:
-            yield folder, lambda: None
-        finally:
-            subprocess.run(["umount", folder], check=True)
-    else:
-        yield folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def test_a_place_that_cannot_be_written(good: Good) -> None:

@@ -25,7 +25,7 @@ INTERRUPTED = "error: interrupted\n  expected: to run to the end\n  what to do: 
         ("reading", False),
         ("writing text (1 of 6)", True),
         pytest.param("writing denoise (5 of 6)", True, marks=pytest.mark.slow),
-        ("recording golden data", True),
+        pytest.param("recording golden data", True, marks=pytest.mark.slow),
         pytest.param("verifying", True, marks=pytest.mark.slow),
     ],
 )

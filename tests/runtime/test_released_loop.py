@@ -22,13 +22,13 @@ FULL_TOLERANCE = 1e-4
 """… and of 24 layers."""
 
 COMPARED = {
-    "goal_small": range(13),
-    "only_obs_small": range(13),
+    "goal_small": (0, 1, 5, 6, 8, 9, 10, 12),
+    "only_obs_small": (0, 5, 9, 10, 12),
     "mlp_head_small": range(13),
     "shared_query_small": (0, 5, 9, 10, 12),
     "all_dreams_small": (0, 5, 9, 10, 12),
 }
-"""Steps: a window of ten fills and slides three times. The last two differ in no mask.
+"""Steps: a window of ten fills and slides three times; goals are looked for four slots ahead.
 
 `calvin_small` and `libero_small` play the golden episodes."""
 
@@ -95,6 +95,5 @@ def test_looking_up_changes_no_number(golden: Golden, bundles: Bundles) -> None:
     pairs = torch.from_numpy(np.stack([raw["image_primary"][0], raw["image_wrist"][0]], 1))
     states, noise = torch.from_numpy(raw["state"][0]), torch.from_numpy(raw["noise"])
     loops = ReleasedLoop(network), released_loop(bundles.network("libero_small"))
-    for step in range(2):
-        one, other = (loop.act(tokens, pairs[step], states[step], noise) for loop in loops)
-        assert float((one - other).abs().max()) <= TOLERANCE * float(one.abs().max())
+    one, other = (loop.act(tokens, pairs[0], states[0], noise) for loop in loops)
+    assert float((one - other).abs().max()) <= TOLERANCE * float(one.abs().max())
