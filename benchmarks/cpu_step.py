@@ -206,7 +206,8 @@ def _stages(
 def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float | None:
     """Largest difference over the largest expected magnitude; None where not finite."""
     difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
-    error = float(difference / np.abs(np.asarray(expected)).max())
+    with np.errstate(all="ignore"):
+        error = float(difference / np.abs(np.asarray(expected)).max())
     return error if math.isfinite(error) else None  # JSON has no infinity
 
 

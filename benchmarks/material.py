@@ -17,20 +17,35 @@ SOURCES = ("model", "export")
 
 
 def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> tuple[Path, Path]:
-    """Checkpoint and bundle in the folder `cache`, of the size `calvin` or `small`.
+    """Checkpoint and bundle of the size `calvin` or `small` in the folder `cache`.
 
-    Both are used again while their hashes hold and the sources that wrote them are the same.
+    Made there unless `kept` finds them.
     """
-    checkpoint, bundle, note = (cache / f"{size}{end}" for end in (".pt", ".bundle", ".sources"))
-    sources = _digest()
-    if note.is_file() and note.read_text() == sources and _belong(checkpoint, bundle):
-        progress(f"using {bundle}")
-        return checkpoint, bundle
+    found = kept(cache, size)
+    if found is not None:
+        progress(f"using {found[1]}")
+        return found
+    checkpoint, bundle, note = _paths(cache, size)
     cache.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     _make(checkpoint, bundle, size, progress)
-    note.write_text(sources)
+    note.write_text(_digest())
     return checkpoint, bundle
+
+
+def kept(cache: Path, size: str) -> tuple[Path, Path] | None:
+    """Checkpoint and bundle of an earlier run.
+
+    None unless their hashes hold and the sources that wrote them are the same.
+    """
+    checkpoint, bundle, note = _paths(cache, size)
+    if note.is_file() and note.read_text() == _digest() and _belong(checkpoint, bundle):
+        return checkpoint, bundle
+    return None
+
+
+def _paths(cache: Path, size: str) -> tuple[Path, Path, Path]:
+    return cache / f"{size}.pt", cache / f"{size}.bundle", cache / f"{size}.sources"
 
 
 def _digest() -> str:

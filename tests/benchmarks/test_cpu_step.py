@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundles import change_number
+from bundles import change_number, rewrite
 from project.sources import ROOT
 
 TOLERANCE = 1e-5
@@ -42,6 +44,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def good(cache: Path) -> subprocess.CompletedProcess[str]:
     """A run that makes what it needs."""
     return run(cache)
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules of the folder can be imported, as when a program there is run."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
 
 
 def run(cache: Path) -> subprocess.CompletedProcess[str]:
@@ -83,13 +91,14 @@ def test_every_step_is_another(good: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_what_is_there_is_used_again_and_a_wrong_policy_fails(
-    cache: Path, good: subprocess.CompletedProcess[str]
+    cache: Path, good: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:
     """One weight of the action head is wrong, in a bundle whose hashes are right."""
     assert good.returncode == 0, good.stderr
-    bundle = cache / "small.bundle"
+    wrong = shutil.copytree(cache, tmp_path / "cache", copy_function=os.link)
+    bundle = wrong / "small.bundle"
     change_number(bundle, "denoise.onnx.data", 0, lambda value: value + 100)
-    done = run(cache)
+    done = run(wrong)
     assert done.returncode == 1
     assert f"using {bundle}" in done.stderr
     assert "the timed actions differ from the released loop's by" in done.stderr
@@ -98,13 +107,28 @@ def test_what_is_there_is_used_again_and_a_wrong_policy_fails(
     assert result["max_relative_error"] > 1e-4
 
 
-def test_a_damaged_bundle_is_made_again(cache: Path) -> None:
-    """Nothing is measured on files whose hashes are wrong."""
-    weights = cache / "small.bundle" / "vision.onnx.data"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    done = run(cache)
-    assert done.returncode == 0, done.stderr
-    assert "writing the synthetic checkpoint" in done.stderr
+def test_what_is_kept_is_used_only_if_it_is_whole_and_of_these_sources(
+    cache: Path, good: subprocess.CompletedProcess[str], benchmarks: None, tmp_path: Path
+) -> None:
+    """Nothing is measured on a damaged file or on what other sources wrote."""
+    import material
+
+    assert good.returncode == 0, good.stderr
+    kept = shutil.copytree(cache, tmp_path / "cache", copy_function=os.link)
+    assert material.kept(kept, "small") is not None
+    note = kept / "small.sources"
+    sources = note.read_text()
+    rewrite(note, b"others")
+    assert material.kept(kept, "small") is None
+    rewrite(note, sources.encode())
+    weights = kept / "small.bundle" / "vision.onnx.data"
+    whole = weights.read_bytes()
+    rewrite(weights, whole[:-1])
+    assert material.kept(kept, "small") is None
+    rewrite(weights, whole)
+    assert material.kept(kept, "small") is not None
+    rewrite(kept / "small.pt", (kept / "small.pt").read_bytes() + b"x")
+    assert material.kept(kept, "small") is None
 
 
 @pytest.mark.parametrize(
@@ -123,10 +147,9 @@ def test_what_is_refused(
     released: float,
     judged: bool,
     found: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    benchmarks: None,
 ) -> None:
     """A slow baseline (below 0.65 of 200 GFLOP/s) and wrong actions."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from cpu_step import faults
 
     result = {"max_relative_error": error, "released_gflops": released, "sgemm_gflops": 200.0}
@@ -134,9 +157,8 @@ def test_what_is_refused(
     assert [text[: len(start)] for text, start in zip(faulty, found, strict=True)] == found
 
 
-def test_an_action_that_is_not_finite_is_no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_action_that_is_not_finite_is_no_agreement(benchmarks: None) -> None:
     """NaN on either side, and both."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from cpu_step import relative_error
 
     nan = float("nan")
