@@ -50,6 +50,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C does what it does in a terminal, even where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_at(stage: str) -> Callable[[str], None]:
     """Progress that presses Ctrl-C when a stage begins."""
 

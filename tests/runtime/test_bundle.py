@@ -113,7 +113,9 @@ def test_a_name_that_is_no_file(kind: str, damaged: Path, refused: Refused) -> N
 # Paths
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/hostname", "..\\x", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/etc/hostname", "sub/../golden.npz", "..\\x", "a\0b"]
+)
 @pytest.mark.parametrize("list_", ["files", "subgraphs.backbone.files"])
 def test_a_path_that_leaves_the_bundle(
     name: str, list_: str, damaged: Path, refused: Refused

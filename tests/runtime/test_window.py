@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ steps = st.lists(
     st.tuples(
         st.integers(1, 4),  # new frames before the policy acts
         st.integers(0, 2),  # how often it dreams afterwards
-        st.one_of(st.none(), st.integers(0, 4)),  # for how many frames it then prefills, if at all
+        st.sampled_from([None, 0, 1, 2, 3, 4, 10, 30]),  # frames it then prefills for, if at all
     ),
     min_size=1,
     max_size=8,
@@ -96,6 +97,34 @@ def test_any_rhythm_is_exact(both: Both, rhythm: list[tuple[int, int, int | None
             assert np.abs(ours - theirs).max() <= TOLERANCE * np.abs(theirs).max()
         if prefill is not None:
             window.prefill(prefill)
+
+
+def test_a_prefill_that_fails_leaves_nothing_wrong(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffers hold half of another window then; whatever is asked next is right."""
+    window, frames = both.window, [both.frame(seed) for seed in range(14)]
+
+    def failing(inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None) -> Any:
+        for buffer in (into or {}).values():
+            buffer[...] = 1
+        raise MemoryError
+
+    window.reset(both.text)
+    for frame in frames[:12]:
+        window.push(frame)
+        window.features()
+        window.prefill()
+    # Nine slots are ready for the thirteenth frame; the next nine go to the same memory.
+    window.push(frames[12])
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(window._backbone, "run", failing)
+        window.prefill()
+    for count in (13, 14):
+        if count == 14:
+            window.push(frames[13])
+        expected = both.expected(frames[:count])[window.spec.dream_rows :]
+        assert np.abs(window.features() - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("data_set", EPISODES)
