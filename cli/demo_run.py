@@ -24,7 +24,7 @@ from dreamvla_edge.runtime.preprocess import preprocess
 from dreamvla_edge.runtime.tokenizer import Tokenizer
 from dreamvla_edge.runtime.verify import relative_error
 from dreamvla_edge.sim.camera import SimulatedCamera
-from dreamvla_edge.sim.servo_bus import VirtualBus, Write
+from dreamvla_edge.sim.virtual_bus import VirtualBus, Write
 
 ARM = "so101"
 START_STEP = 2048

@@ -14,6 +14,9 @@ EXIT_CODES = {
     "ActionError": 10,
     "MissingExtra": 11,
     "BackendError": 12,
+    "RobotError": 13,
+    "GuardianError": 14,
+    "RecordingError": 15,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

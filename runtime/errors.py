@@ -43,5 +43,17 @@ class ArmError(DreamvlaError):
     """The arm does not answer, answers nonsense or reports a fault."""
 
 
+class RobotError(DreamvlaError):
+    """A robot file cannot be read, or does not fit what is connected or the bundle."""
+
+
+class GuardianError(DreamvlaError):
+    """The guardian does not start, does not answer or refuses."""
+
+
+class RecordingError(DreamvlaError):
+    """A recording cannot be read, or cannot be written."""
+
+
 class OutputError(DreamvlaError):
     """The output exists already or cannot be written."""

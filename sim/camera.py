@@ -7,7 +7,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamvla_edge.runtime.cameras import Frame
+from dreamvla_edge.runtime.cameras import CameraSource, Frame
+from dreamvla_edge.runtime.cameras.pace import Pace
+from dreamvla_edge.runtime.cameras.source import check_options
 from dreamvla_edge.runtime.specification import CameraSpecification
 
 _TABLE = (176, 158, 132)
@@ -16,18 +18,34 @@ _BLOCK = 0.1  # edge of a block, share of the table's edge
 _SPEED = 0.02  # most that a block moves per frame, share of the table's edge
 
 
+def simulated_camera(source: CameraSource, raw: CameraSpecification) -> SimulatedCamera:
+    """The kind `simulated` of a robot file: `fps` frames a second.
+
+    options: `seed` (0) and `black` (false), see SimulatedCamera. Raises ObservationError at others.
+    """
+    check_options(source, ("seed", "black"))
+    seed, black = int(source.options.get("seed", 0)), bool(source.options.get("black", False))
+    return SimulatedCamera(raw, seed, black, source.fps)
+
+
 class SimulatedCamera:
     """Frames of one role, without end: the n-th frame depends on seed, role and n only.
 
     specification: role and frame size [pixel]; the wrist camera sees the middle third of what
     the primary camera sees. black: a lens with its cap on. The blocks know nothing of the arm.
+    rate_hz: frames per second; without it there is a new one whenever it is asked for.
     """
 
     def __init__(
-        self, specification: CameraSpecification, seed: int = 0, black: bool = False
+        self,
+        specification: CameraSpecification,
+        seed: int = 0,
+        black: bool = False,
+        rate_hz: float | None = None,
     ) -> None:
         self._specification = specification
         self._black = black
+        self._pace = None if rate_hz is None else Pace(rate_hz)
         self._count = 0
         # One stream per seed, none per role: both cameras look at the same table.
         random = np.random.default_rng(seed)
@@ -36,7 +54,7 @@ class SimulatedCamera:
 
     def read(self) -> Frame:
         """The next frame, stamped now."""
-        stamp_s = time.monotonic()
+        stamp_s = time.monotonic() if self._pace is None else self._pace.wait()
         size = (self._specification.height, self._specification.width)
         image = np.zeros((*size, 3), np.uint8) if self._black else self._draw(size)
         self._count += 1

@@ -1,125 +1,159 @@
-"""One virtual STS3215: a file of registers and a motor that needs time."""
+"""What virtual servos of both protocols have in common: registers in front of a motor."""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
 
-MODEL = 777
-# 46 rpm without load at 12 V; full speed is reached in 0.15 s (a choice, not a data sheet).
-MAX_SPEED = 46 / 60 * 4096  # [step/s]
-MAX_ACCELERATION = MAX_SPEED / 0.15  # [step/s²]
-_TIME_STEP = 0.001  # of the motion's integration [s]
+from dreamvla_edge.sim.motor import Drive, Motor
 
-_ID, _RETURN_DELAY, _STATUS_LEVEL = 5, 7, 8
-_MIN_POSITION, _MAX_POSITION, _HOMING = 9, 11, 31
-_TORQUE, _GOAL, _LOCK = 40, 42, 55
-_PRESENT_POSITION, _PRESENT_SPEED, _LOAD, _VOLTAGE, _TEMPERATURE = 56, 58, 60, 62, 63
-_FAULTS, _MOVING = 65, 66
-_READ_ONLY = range(_PRESENT_POSITION, 80)
+STEPS_PER_TURN = 4096
+_LOOK_S = 0.01  # how often the electronics look at load, heat and voltage
 
 
-class Servo:
-    """A servo with 256 registers, which turns towards its goal while torque is on.
+class Servo(ABC):
+    """A servo with a file of registers, which turns towards its goal while torque is on.
 
-    The motion is a speed ramp with MAX_SPEED and MAX_ACCELERATION. Torque off stops it at once.
-    Not modelled: load, gravity, backlash, stall, heat, operating modes other than position,
-    gains, the registers acceleration, goal_time and goal_velocity, and the EEPROM lock: these
-    registers keep what is written and change nothing. Writing 128 to torque_enable does not set
-    the middle.
+    registers: as the host reads them. They may be changed by hand: settings act, and a measured
+    value that was set stays so, and is what the protection sees, until the power is off.
+    registered: a write that waits for ACTION. eeprom_writes: how many writes touched the EEPROM.
+    silent_s: how long no packet was for it [s].
     """
 
-    def __init__(self, servo: int, position: int, now_s: float) -> None:
-        """position: present position at the start [step]; now_s: monotonic [s]."""
-        self.registers = bytearray(256)
-        self._position, self._speed, self._now_s = float(position), 0.0, now_s
-        for address, size, value in (
-            (3, 2, MODEL),
-            (_ID, 1, servo),
-            (_RETURN_DELAY, 1, 250),
-            (_STATUS_LEVEL, 1, 1),
-            (_MAX_POSITION, 2, 4095),
-            (_GOAL, 2, position),
-            (_LOCK, 1, 1),
-            (_VOLTAGE, 1, 120),
-            (_TEMPERATURE, 1, 30),
-            (82, 1, 1),
-        ):
-            self._store(address, size, value)
+    protected: range  # addresses of the EEPROM
+    read_only: tuple[range, ...]
+    id_address: int
+    delay_address: int
+    reports: int  # registers
+
+    def __init__(self, servo: int, motor: Motor, now_s: float) -> None:
+        """servo: its id; now_s: monotonic [s]."""
+        self.motor, self.powered = motor, True
+        self.registers = bytearray(self.reports)
+        self.eeprom_writes, self.silent_s = 0, 0.0
+        self.registered: tuple[int, bytes] | None = None
+        self._now_s = now_s
+        self._shown: defaultdict[int, int] = defaultdict(int)
+        self._burdened_s = 0.0
+        self.put(self.id_address, servo, 1)
+        self._set_up_eeprom()
+        self._keep()
+        self._start()
         self._show()
 
     @property
-    def position(self) -> float:
-        """Present position [step], as it reports it but not rounded."""
-        return self._position - self._signed(_HOMING, 11)
+    def id(self) -> int:
+        """The id it answers to."""
+        return self.registers[self.id_address]
 
     @property
     def return_delay_s(self) -> float:
         """Pause before its answer [s]."""
-        return self.registers[_RETURN_DELAY] * 2e-6
+        return self.registers[self.delay_address] * 2e-6
 
     @property
+    @abstractmethod
+    def position(self) -> float:
+        """Present position [step], as it reports it but not rounded."""
+
+    @property
+    @abstractmethod
     def error(self) -> int:
-        """Error byte of its answers: the bits of the status register."""
-        return self.registers[_FAULTS]
+        """Error byte of an answer that is otherwise good."""
 
     @property
-    def acknowledges(self) -> bool:
-        """Whether it answers a WRITE."""
-        return self.registers[_STATUS_LEVEL] == 1
+    @abstractmethod
+    def status_level(self) -> int:
+        """What it answers: 0 PING, 1 READ as well, 2 everything."""
+
+    @abstractmethod
+    def write(self, address: int, data: bytes) -> int:
+        """Stores data as a host's write does; the error number of its refusal, or 0."""
+
+    @abstractmethod
+    def _put_offset(self, offset: int) -> None:
+        """Sets the register of the homing offset [step]."""
+
+    @abstractmethod
+    def _set_up_eeprom(self) -> None:
+        """The factory's settings."""
+
+    @abstractmethod
+    def _start(self) -> None:
+        """What power on, or a reboot, sets up in the other registers."""
+
+    @abstractmethod
+    def _drive(self) -> Drive:
+        """What the registers ask of the motor."""
+
+    @abstractmethod
+    def _protect(self, elapsed_s: float) -> None:
+        """Looks at the measured registers and reacts."""
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Brings the measured registers up to date."""
 
     def read(self, address: int, size: int) -> bytes:
         """Registers from `address` on; beyond the last one nothing follows."""
         return bytes(self.registers[address : address + size])
 
-    def write(self, address: int, data: bytes) -> None:
-        """Stores data; measured values and what lies beyond the last register stay as they are."""
-        for at, byte in enumerate(data, address):
-            if at not in _READ_ONLY and at < len(self.registers):
-                self.registers[at] = byte
-
     def advance(self, now_s: float) -> None:
         """Moves on to the time now_s [s], monotonic."""
-        low, high = self._word(_MIN_POSITION), self._word(_MAX_POSITION)
-        goal = min(max(self._signed(_GOAL, 15), low), high) + self._signed(_HOMING, 11)
-        if not self.registers[_TORQUE]:
-            self._speed = 0.0
-        elif self._position != goal or self._speed != 0.0:
-            self._turn(goal, now_s - self._now_s)
-        self._now_s = now_s
+        while (left_s := now_s - self._now_s) > 0:
+            elapsed_s = min(_LOOK_S, left_s)
+            self.motor.advance(elapsed_s, self._drive() if self.powered else _LIMP)
+            self._now_s = now_s if elapsed_s == left_s else self._now_s + elapsed_s
+            self.silent_s += elapsed_s
+            self._show()
+            if self.powered:
+                self._protect(elapsed_s)
+
+    def power(self, on: bool) -> None:
+        """Switches its power; what is not in the EEPROM is lost."""
+        if on and not self.powered:
+            self.restart()
+        self.powered = on
+
+    def restart(self) -> None:
+        """Forgets everything that is not in the EEPROM."""
+        self.registers[:] = self._eeprom + bytes(self.reports - len(self._eeprom))
+        self.registered, self._burdened_s, self.silent_s = None, 0.0, 0.0
+        self._shown.clear()
+        self._start()
         self._show()
 
-    def _turn(self, goal: float, left_s: float) -> None:
-        """Integrates the speed ramp towards the goal [step] over left_s seconds."""
-        while left_s > 0:
-            step_s = min(_TIME_STEP, left_s)
-            left_s -= step_s
-            way = goal - self._position
-            change = MAX_ACCELERATION * step_s
-            if abs(way) <= change * step_s and abs(self._speed) <= change:
-                self._position, self._speed = goal, 0.0
-                return
-            # The speed from which it can still stop at the goal.
-            wanted = math.copysign(min(MAX_SPEED, math.sqrt(2 * MAX_ACCELERATION * abs(way))), way)
-            self._speed += min(max(wanted - self._speed, -change), change)
-            self._position += self._speed * step_s
+    def preset_offset(self, offset: int) -> None:
+        """Sets the homing offset [step]; the present position stays what it was."""
+        before = self.position
+        self._put_offset(offset)
+        self.motor.position += before - self.position
+        self._keep()
 
-    def _show(self) -> None:
-        """Brings the measured registers up to date."""
-        for address, value in (
-            (_PRESENT_POSITION, self.position),
-            (_PRESENT_SPEED, self._speed),
-        ):
-            self._store(address, 2, min(abs(round(value)), 0x7FFF) | (value < 0) << 15)
-        self.registers[_MOVING] = self._speed != 0.0
+    def _keep(self) -> None:
+        """Brings the EEPROM in line with the registers."""
+        self._eeprom = bytes(self.registers[: self.protected.stop])
 
-    def _store(self, address: int, size: int, value: int) -> None:
-        self.registers[address : address + size] = value.to_bytes(size, "little")
+    def word(self, address: int, size: int = 2) -> int:
+        """Registers as a number without sign."""
+        return int.from_bytes(self.registers[address : address + size], "little")
 
-    def _word(self, address: int) -> int:
-        return int.from_bytes(self.registers[address : address + 2], "little")
+    def put(self, address: int, value: int, size: int = 2) -> None:
+        """Sets registers to a number; what does not fit is cut off."""
+        self.registers[address : address + size] = (value & (1 << 8 * size) - 1).to_bytes(
+            size, "little"
+        )
 
-    def _signed(self, address: int, bit: int) -> int:
-        """A word whose bit `bit` is the sign."""
-        word = self._word(address)
-        magnitude = word & ((1 << bit) - 1)
-        return -magnitude if word >> bit & 1 else magnitude
+    def measure(self, address: int, value: int, size: int = 2) -> None:
+        """Sets a measured register, unless it was set by hand."""
+        if self.word(address, size) == self._shown[address]:
+            self.put(address, value, size)
+            self._shown[address] = self.word(address, size)
+
+    def is_overloaded(self, load: float, allowed: float, time_s: float, elapsed_s: float) -> bool:
+        """Whether the load has been above what is allowed for time_s, now elapsed_s more."""
+        self._burdened_s = self._burdened_s + elapsed_s if abs(load) > allowed else 0.0
+        return self._burdened_s > time_s
+
+
+_LIMP = Drive(torque=0.0, goal=None, speed=0.0, acceleration=float("inf"))

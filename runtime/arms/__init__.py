@@ -1,33 +1,59 @@
-"""Arms by name. To add one: a driver class as in `arm.py`, a `<name>.toml`, a row in ARMS."""
+"""Arms by protocol. An arm of Feetech or Dynamixel servos needs a TOML file and no code.
+
+To add a protocol: a codec as `feetech.py`, a driver as `feetech_arm.py`, a row in ARMS. An arm
+of another kind: a class of your own with the methods of `arm.Arm`, named as "module:Class", whose
+`description` can be asked of the class itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dreamvla_edge.runtime.errors import ArmError
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.arms.arm import Arm
+    from dreamvla_edge.runtime.arms.description import ArmDescription, Calibration
 
-# name of the arm and of its description -> (module, class of the driver), imported on request
+# protocol of a description -> (module, class of the driver), imported on request
 ARMS: Mapping[str, tuple[str, str]] = {
-    "so101": ("dreamvla_edge.runtime.arms.feetech_arm", "FeetechArm"),
+    "feetech": ("dreamvla_edge.runtime.arms.feetech_arm", "FeetechArm"),
+    "dynamixel": ("dreamvla_edge.runtime.arms.dynamixel_arm", "DynamixelArm"),
 }
 
 
-def open_arm(name: str, port: str) -> Arm:
-    """Connects to the arm `name` on a serial port; moves nothing and leaves torque as it is.
+def open_arm(name: str, port: str, calibration: Mapping[str, Calibration] | None = None) -> Arm:
+    """Opens the port of an arm; asks nothing and leaves torque as it is.
 
-    Raises ArmError for an unknown name, a port that cannot be opened, a silent or wrong servo.
+    name: an arm that ships (`so101`), a TOML description, or "module:Class", which is called with
+    the port; calibration: of this very arm, see `description.calibrated`; not for a class of your
+    own. Raises ArmError for an unknown name and a port that cannot be opened.
     """
-    from dreamvla_edge.runtime.arms.description import load_description
+    from dreamvla_edge.runtime.arms.description import calibrated, load_description
 
-    if name not in ARMS:
-        raise ArmError(
-            f"no arm is called {name!r}", f"one of {', '.join(sorted(ARMS))}", "name one of them"
-        )
-    module, driver = ARMS[name]
-    arm: Arm = getattr(import_module(module), driver)(load_description(name), port)
+    if ":" in name:
+        own: Arm = own_driver(name)(port)
+        return own
+    return connect(calibrated(load_description(name), calibration or {}), port)
+
+
+def connect(description: ArmDescription, port: str, **timing: float) -> Arm:
+    """Opens the port of the arm described; timing: `cycle_s` and `latency_s`, see `ServoArm`."""
+    module, driver = ARMS[description.protocol]
+    arm: Arm = getattr(import_module(module), driver)(description, port, **timing)
     return arm
+
+
+def own_driver(name: str) -> Any:
+    """The class that "module:Class" names. Raises ArmError if it cannot be imported."""
+    module, _, driver = name.partition(":")
+    try:
+        return getattr(import_module(module), driver)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArmError(
+            f"the arm {name!r} cannot be imported ({error})",
+            "module:Class of an arm's driver",
+            "install the module, or correct the name",
+        ) from error

@@ -1,17 +1,50 @@
-"""A serial port with Feetech servos behind it."""
+"""Servos on one bus: registers by name, in the protocol of a codec."""
 
 from __future__ import annotations
 
-import errno
-import select
-import termios
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from dreamvla_edge.runtime.arms import feetech
-from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.arms.control_table import ControlTable
+from dreamvla_edge.runtime.arms.port import Port
+from dreamvla_edge.runtime.arms.status import StatusScanner
+
+_BITS_PER_BYTE = 10  # a start bit and a stop bit around eight
+# A servo's pause before it answers [s]: the largest that can be set is 254 times 2 µs.
+_RETURN_DELAY_S = 254 * 2e-6
+
+
+class Codec(Protocol):
+    """What the bus needs of a protocol: the modules `feetech` and `dynamixel` are codecs."""
+
+    @property
+    def TABLE(self) -> ControlTable:
+        """The registers."""
+
+    @property
+    def STATUS_BYTES(self) -> int:
+        """Length of a status packet without data."""
+
+    @property
+    def PING_DATA_BYTES(self) -> int:
+        """Data bytes of the answer to a ping."""
+
+    @property
+    def StatusParser(self) -> Callable[[int], StatusScanner]:
+        """Finds the answers with so many data bytes."""
+
+    def ping(self, servo: int) -> bytes:
+        """Packet that asks for a sign of life."""
+
+    def write(self, servo: int, address: int, data: bytes) -> bytes:
+        """Packet that writes into one servo, which acknowledges."""
+
+    def sync_read(self, servos: Sequence[int], address: int, size: int) -> bytes:
+        """Packet that asks several servos."""
+
+    def sync_write(self, address: int, data: Mapping[int, bytes]) -> bytes:
+        """Packet that writes into several servos, which do not acknowledge."""
 
 
 @dataclass(frozen=True)
@@ -27,129 +60,104 @@ class Answers:
     silent: tuple[int, ...]
 
 
-class FeetechBus:
-    """One owner of one port; half-duplex, one transaction at a time, not for several threads.
+class Bus:
+    """The servos behind one port.
 
-    port: device path, best from /dev/serial/by-id; baud [bit/s]; reply_s: how long a transaction
-    waits for its answers [s] (6 servos need 1 ms at 1 Mbit/s, but an FTDI adapter holds bytes
-    back for up to 16 ms and the factory return delay is 0.5 ms per servo).
-    Every method raises ArmError if the port is gone.
+    A transaction waits for its answers as long as the bytes take on the wire, every servo may
+    pause, and adapter and host hold bytes back (`latency_s` [s]; None for what the adapter is
+    known for: 8 ms, or 4 ms more than the latency timer of an FTDI adapter).
+    Stored settings (EEPROM) are written by `store` alone.
+    Raises ArmError if the port cannot be opened; every method raises PortGone.
     """
 
-    def __init__(self, port: str, baud: int = 1_000_000, reply_s: float = 0.05) -> None:
-        import serial
+    def __init__(self, codec: Codec, port: str, baud: int, latency_s: float | None = None) -> None:
+        self._codec, self._table = codec, codec.TABLE
+        self._port = Port(port, baud)
+        self._byte_s = _BITS_PER_BYTE / baud
+        self._latency_s = self._port.latency_s() if latency_s is None else latency_s
+        self._one_more = False
 
-        self.port, self._reply_s = port, reply_s
-        try:
-            # timeout 0: the deadline of a transaction is kept here, by the monotonic clock.
-            self._serial = serial.Serial(port, baud, timeout=0, write_timeout=1.0, exclusive=True)
-        except (OSError, termios.error, ValueError) as error:
-            raise _cannot_open(port, error) from error
+    @property
+    def port(self) -> str:
+        """The port's name, as it was given."""
+        return self._port.name
+
+    @property
+    def last_sent_s(self) -> float:
+        """Monotonic time [s] of the last packet."""
+        return self._port.last_sent_s
 
     def close(self) -> None:
         """Gives the port back."""
-        self._serial.close()
+        self._port.close()
+
+    def wire_s(self, servos: int, size: int) -> float:
+        """Time [s] for a question to so many servos and their answers of `size` data bytes."""
+        answer = self._codec.STATUS_BYTES + size
+        question = self._codec.STATUS_BYTES + 4 + servos
+        return (question + servos * answer) * self._byte_s + servos * _RETURN_DELAY_S
 
     def ping(self, servo: int) -> int | None:
         """Error byte of one servo, or None if it does not answer."""
-        status = self._ask(feetech.ping(servo), [servo], 0).get(servo)
-        return None if status is None else status.error
+        size = self._codec.PING_DATA_BYTES
+        return self._ask_one(self._codec.ping(servo), servo, size)
 
-    def sync_read(self, servos: Sequence[int], first: str, last: str) -> Answers:
-        """Reads the registers `first` to `last` of several servos in one transaction."""
-        address, size = feetech.block(first, last)
-        found = self._ask(feetech.sync_read(servos, address, size), servos, size)
-        return Answers(
-            {s: feetech.decode_block(first, last, status.data) for s, status in found.items()},
-            {s: status.error for s, status in found.items()},
-            tuple(s for s in servos if s not in found),
-        )
+    def sync_read(
+        self, servos: Sequence[int], first: str, last: str, wait_s: float | None = None
+    ) -> Answers:
+        """Reads the registers `first` to `last` of several servos in one transaction.
 
-    def write(self, servo: int, register: str, value: int) -> int | None:
-        """Writes one register; the error byte of the acknowledgement, or None if there is none.
-
-        Without acknowledgement it is unknown whether the servo took the value. Raises TypeError
-        or ValueError, before a byte is sent, if the value does not fit.
+        wait_s: how long to wait at most [s], if not as long as answers may take.
         """
-        address, _ = feetech.block(register, register)
-        request = feetech.write(servo, address, feetech.encode(register, value))
-        status = self._ask(request, [servo], 0).get(servo)
-        return None if status is None else status.error
+        start, wanted = self._table.block(first, last)
+        # After a silence the next question has another length, so that an answer which comes
+        # late, in the middle of the next transaction, cannot pass for the answer to that one.
+        before = int(self._one_more and start > 0)
+        address, size = start - before, wanted + int(self._one_more)
+        longest_s = self.wire_s(len(servos), size) + self._latency_s
+        found = self._port.ask(
+            self._codec.sync_read(servos, address, size),
+            self._codec.StatusParser(size),
+            servos,
+            longest_s if wait_s is None else min(wait_s, longest_s),
+        )
+        silent = tuple(servo for servo in servos if servo not in found)
+        self._one_more ^= bool(silent)
+        return Answers(
+            {
+                servo: self._table.decode_block(first, last, status.data[before : before + wanted])
+                for servo, status in found.items()
+            },
+            {servo: status.error for servo, status in found.items()},
+            silent,
+        )
 
     def sync_write(self, register: str, values: Mapping[int, int]) -> None:
         """Writes one register of several servos at once. Nobody acknowledges.
 
-        Raises TypeError or ValueError, before a byte is sent, if any value does not fit.
+        Raises TypeError or ValueError, before a byte is sent, if any value does not fit or the
+        register is a stored one.
         """
-        address, _ = feetech.block(register, register)
-        data = {servo: feetech.encode(register, value) for servo, value in values.items()}
-        with self._port_in_use():
-            self._serial.write(feetech.sync_write(address, data))
+        if self._table.is_stored(register):
+            raise ValueError(f"{register} is a stored setting")
+        address, _ = self._table.block(register, register)
+        data = {servo: self._table.encode(register, value) for servo, value in values.items()}
+        self._port.send(self._codec.sync_write(address, data))
 
-    def _ask(
-        self, request: bytes, servos: Sequence[int], data_size: int
-    ) -> dict[int, feetech.Status]:
-        """Sends a request and collects the answers until all are there or time is up."""
-        parser = feetech.StatusParser(data_size)
-        found: dict[int, feetech.Status] = {}
-        with self._port_in_use():
-            self._serial.reset_input_buffer()  # an answer that came too late is nobody's answer
-            self._serial.write(request)
-            deadline = time.monotonic() + self._reply_s
-            while len(found) < len(servos):
-                left = deadline - time.monotonic()
-                if left <= 0 or not select.select([self._serial], [], [], left)[0]:
-                    break
-                for status in parser.feed(self._serial.read(self._serial.in_waiting or 1)):
-                    if status.servo in servos:
-                        found.setdefault(status.servo, status)
-        return found
+    def store(self, servo: int, register: str, value: int) -> int | None:
+        """Writes a stored setting; the error byte of the acknowledgement, None without one.
 
-    @contextmanager
-    def _port_in_use(self) -> Iterator[None]:
-        """Turns every way in which pyserial reports a vanished port into one error."""
-        try:
-            yield
-        except (OSError, termios.error) as error:  # termios.error is no OSError
-            raise ArmError(
-                f"the serial port {self.port} broke off ({error})",
-                "a port that stays open",
-                "check the USB cable and the power of the arm, then start again",
-            ) from error
+        Raises TypeError or ValueError, before a byte is sent, if the value does not fit, the
+        register is none that is stored or the servo could not be found again afterwards.
+        """
+        if not self._table.is_stored(register) or register in self._table.fixed:
+            raise ValueError(f"{register} is no setting that may be stored")
+        address, _ = self._table.block(register, register)
+        data = self._table.encode(register, value)
+        return self._ask_one(self._codec.write(servo, address, data), servo, 0)
 
-
-def silent_servos(port: str, servos: Sequence[int]) -> ArmError:
-    """The error for servos that do not answer."""
-    ids = ", ".join(map(str, servos))
-    return ArmError(
-        f"no answer from servo {ids} on {port}",
-        "every servo of the arm answers",
-        "check servo power and the cable before the first silent servo; after an overload, "
-        "switch the servo power off and on",
-    )
-
-
-def _cannot_open(port: str, error: Exception) -> ArmError:
-    from serial.tools import list_ports
-
-    known = ", ".join(sorted(info.device for info in list_ports.comports())) or "none"
-    cures = {
-        errno.ENOENT: (
-            "does not exist",
-            f"connect the arm's USB cable and name its port; ports here: {known}",
-        ),
-        errno.EACCES: (
-            "may not be opened by this user",
-            "add the user to the group dialout (sudo usermod -aG dialout $USER), log in again",
-        ),
-        errno.EBUSY: (
-            "is used by another program",
-            "stop that program (fuser -v names it), then try again",
-        ),
-    }
-    cures[errno.EPERM], cures[errno.EAGAIN] = cures[errno.EACCES], cures[errno.EBUSY]
-    number = error.errno if isinstance(error, OSError) else None
-    what, cure = cures.get(
-        number or 0, (f"cannot be opened ({error})", f"name a serial port; ports here: {known}")
-    )
-    return ArmError(f"the port {port} {what}", "a serial port that can be opened", cure)
+    def _ask_one(self, request: bytes, servo: int, size: int) -> int | None:
+        parser = self._codec.StatusParser(size)
+        wait_s = self.wire_s(1, size) + self._latency_s
+        status = self._port.ask(request, parser, [servo], wait_s).get(servo)
+        return None if status is None else status.error

@@ -6,41 +6,36 @@
 
 Words are little-endian. There is no byte stuffing: FF FF may occur inside data. The checksum is
 a sum, so two errors that compensate each other pass it. Nothing here does I/O or reads a clock.
-Sources: Feetech's SDK (`scservo_sdk`), LeRobot `motors/feetech/tables.py`.
+Sources: Feetech's SDK (`scservo_sdk`), LeRobot `motors/feetech/tables.py`; the unit of current is
+that of the STS3215's memory table (protection and present current count 6.5 mA).
 """
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+
+from dreamvla_edge.runtime.arms.control_table import ControlTable, Register
+from dreamvla_edge.runtime.arms.status import HIGHEST_ID, Status, StatusScanner
+from dreamvla_edge.runtime.arms.steps import radians_from_steps as radians_from_steps
+from dreamvla_edge.runtime.arms.steps import steps_from_radians as steps_from_radians
 
 PING, READ, WRITE, SYNC_READ, SYNC_WRITE = 0x01, 0x02, 0x03, 0x82, 0x83
 BROADCAST = 0xFE
-STEPS_PER_TURN = 4096
+CURRENT_A = 0.0065  # per unit of present_current
+STATUS_BYTES = 6  # of a status without data
+PING_DATA_BYTES = 0
 
 _HEADER = b"\xff\xff"
-_HIGHEST_ID = 0xFD
 _HIGHEST_ERROR = 0x7F
 
 # Bits of the error byte. Public tables disagree on bits 2 and 4: an unknown bit is a fault too.
 ERRORS: Mapping[int, str] = {
-    0: "voltage out of range",
+    0: "voltage",
     1: "angle sensor",
     2: "overheated",
     3: "over-current",
     5: "overload",
 }
-
-
-class Register(NamedTuple):
-    """Where a number stands in a servo: address, bytes, and the bit that holds its sign."""
-
-    address: int
-    size: int = 1
-    sign_bit: int | None = None
 
 
 REGISTERS: Mapping[str, Register] = {
@@ -76,7 +71,7 @@ REGISTERS: Mapping[str, Register] = {
     "velocity_p_gain": Register(37),
     "over_current_time": Register(38),
     "velocity_i_gain": Register(39),
-    "torque_enable": Register(40),
+    "torque_enable": Register(40, highest=1),  # 128 would store a new middle
     "acceleration": Register(41),
     "goal_position": Register(42, 2, 15),
     "goal_time": Register(44, 2),
@@ -90,66 +85,27 @@ REGISTERS: Mapping[str, Register] = {
     "present_temperature": Register(63),  # °C
     "status": Register(65),
     "moving": Register(66),
-    "present_current": Register(69, 2),
+    "present_current": Register(69, 2, 15),  # 6.5 mA
     "moving_threshold": Register(80),
     "dts": Register(81),
-    "velocity_unit_factor": Register(82),
+    "velocity_unit_factor": Register(82),  # unit of velocities [step/s]
     "max_velocity": Register(84),
     "max_acceleration": Register(85),
     "acceleration_multiplier": Register(86),
 }
 
 
-def encode(name: str, value: int) -> bytes:
-    """Bytes of the integer `value` for the register `name`.
-
-    Raises TypeError if value is no integer (a NaN never is), ValueError if it does not fit.
-    """
-    register = REGISTERS[name]
-    value = operator.index(value)
-    bits = 8 * register.size if register.sign_bit is None else register.sign_bit
-    lowest = 0 if register.sign_bit is None else 1 - (1 << bits)
-    if not lowest <= value < 1 << bits:
-        raise ValueError(f"{name} takes {lowest} to {(1 << bits) - 1}, not {value}")
-    return (abs(value) | (value < 0) << bits).to_bytes(register.size, "little")
-
-
-def decode(name: str, data: bytes) -> int:
-    """The integer that the bytes of register `name` mean."""
-    word = int.from_bytes(data, "little")
-    bit = REGISTERS[name].sign_bit
-    if bit is None:
-        return word
-    magnitude = word & ((1 << bit) - 1)
-    return -magnitude if word >> bit & 1 else magnitude
-
-
-def block(first: str, last: str) -> tuple[int, int]:
-    """Address and number of bytes of the registers `first` to `last`."""
-    end = REGISTERS[last].address + REGISTERS[last].size
-    return REGISTERS[first].address, end - REGISTERS[first].address
-
-
-def decode_block(first: str, last: str, data: bytes) -> dict[str, int]:
-    """Every register from `first` to `last` by name, from the bytes of that block."""
-    start, size = block(first, last)
-    return {
-        name: decode(name, data[r.address - start : r.address - start + r.size])
-        for name, r in REGISTERS.items()
-        if start <= r.address < start + size
-    }
-
-
-def radians_from_steps(steps: int, zero_step: int, direction: int) -> float:
-    """Joint angle [rad] of a servo position [step]; direction is +1 or -1."""
-    return direction * (steps - zero_step) * (2 * math.pi / STEPS_PER_TURN)
-
-
-def steps_from_radians(angle: float, zero_step: int, direction: int) -> int:
-    """Servo position [step] next to a joint angle [rad]. Raises ValueError if not finite."""
-    if not math.isfinite(angle):
-        raise ValueError(f"a joint angle must be finite, not {angle}")
-    return zero_step + round(direction * angle * STEPS_PER_TURN / (2 * math.pi))
+TABLE = ControlTable(
+    REGISTERS,
+    stored_below=40,
+    fixed=frozenset({"firmware_major", "firmware_minor", "model", "id", "baud_index"}),
+)
+encode, decode, block, decode_block = (
+    TABLE.encode,
+    TABLE.decode,
+    TABLE.block,
+    TABLE.decode_block,
+)
 
 
 def checksum(body: bytes) -> int:
@@ -192,15 +148,6 @@ def sync_write(address: int, data: Mapping[int, bytes]) -> bytes:
     return packet(BROADCAST, SYNC_WRITE, bytes([address, size]) + parts)
 
 
-@dataclass(frozen=True)
-class Status:
-    """What one servo answered: its id, its error byte (0 = no fault) and the data asked for."""
-
-    servo: int
-    error: int
-    data: bytes
-
-
 def fault_names(error: int) -> tuple[str, ...]:
     """Names of the faults in an error byte."""
     return tuple(
@@ -208,42 +155,26 @@ def fault_names(error: int) -> tuple[str, ...]:
     )
 
 
-class StatusParser:
-    """Finds the status packets with `data_size` data bytes in a stream of bytes.
-
-    Every byte is tried as the beginning of a packet, so garbage, cut packets and answers to
-    another question (of another length) cost nothing but themselves. Only a packet that overlaps
-    an earlier stretch of bytes that passes every check, checksum included, can be missed.
-    """
+class StatusParser(StatusScanner):
+    """Finds the status packets with `data_size` data bytes."""
 
     def __init__(self, data_size: int) -> None:
-        self._size = data_size + 6
-        self._buffer = bytearray()
+        super().__init__(data_size + STATUS_BYTES)
 
-    def feed(self, data: bytes) -> list[Status]:
-        """The packets that these bytes complete."""
-        self._buffer += data
-        found: list[Status] = []
-        start = 0
-        while (start := self._buffer.find(0xFF, start)) >= 0:
-            candidate = bytes(self._buffer[start : start + self._size])
-            if not self._may_begin(candidate):
-                start += 1
-            elif len(candidate) < self._size:
-                break  # more will follow
-            elif checksum(candidate[2:-1]) == candidate[-1]:
-                found.append(Status(candidate[2], candidate[4], candidate[5:-1]))
-                start += self._size
-            else:
-                start += 1
-        del self._buffer[: start if start >= 0 else len(self._buffer)]
-        return found
+    def _take(self, candidate: bytes) -> tuple[Status | None, int]:
+        if not self._may_begin(candidate):
+            return None, 1
+        if len(candidate) < self._longest:
+            return None, 0
+        if checksum(candidate[2:-1]) != candidate[-1]:
+            return None, 1
+        return Status(candidate[2], candidate[4], candidate[5:-1]), self._longest
 
     def _may_begin(self, candidate: bytes) -> bool:
         """Whether these bytes, however few, can begin a status packet."""
         return (
             _HEADER.startswith(candidate[:2])
-            and all(servo <= _HIGHEST_ID for servo in candidate[2:3])
-            and all(length == self._size - 4 for length in candidate[3:4])
+            and all(servo <= HIGHEST_ID for servo in candidate[2:3])
+            and all(length == self._longest - 4 for length in candidate[3:4])
             and all(error <= _HIGHEST_ERROR for error in candidate[4:5])
         )

@@ -1,51 +1,53 @@
-"""Cameras by name. To add one: a class as `Camera`, a row in CAMERAS."""
+"""Cameras by name. To add one: a class as `V4l2Camera`, a row in CAMERAS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.errors import ObservationError
 from dreamvla_edge.runtime.specification import CameraSpecification
 
+from .camera import Camera, Frame
+from .fit import FittedCamera, raw_specification
+from .source import CameraSource
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """image: RGB (height, width, 3) uint8; stamp_s: monotonic time of the capture [s]."""
+__all__ = ["CAMERAS", "Camera", "CameraSource", "Frame", "open_camera"]
 
-    image: NDArray[np.uint8]
-    stamp_s: float
-
-
-class Camera(Protocol):
-    """A source of frames of the size that its specification names."""
-
-    def read(self) -> Frame:
-        """The newest frame. Raises ObservationError if the camera gives none."""
-
-    def close(self) -> None:
-        """Gives the device back."""
-
-
-# kind of camera -> (module, class), imported on request
 CAMERAS: Mapping[str, tuple[str, str]] = {
-    "simulated": ("dreamvla_edge.sim.camera", "SimulatedCamera"),
+    "v4l2": ("dreamvla_edge.runtime.cameras.v4l2", "V4l2Camera"),
+    "gstreamer": ("dreamvla_edge.runtime.cameras.gstreamer", "GstreamerCamera"),
+    "file": ("dreamvla_edge.runtime.cameras.file", "FileCamera"),
+    "simulated": ("dreamvla_edge.sim.camera", "simulated_camera"),
 }
+"""Kind → (module, what is called there with a CameraSource and the raw frame's specification);
+a module is imported when its camera is asked for."""
 
 
-def open_camera(kind: str, specification: CameraSpecification) -> Camera:
-    """Opens a camera for one role. Raises ObservationError for an unknown kind."""
-    if kind not in CAMERAS:
+def open_camera(source: CameraSource, specification: CameraSpecification) -> Camera:
+    """A camera whose frames have the specification's size (height, width, 3).
+
+    source.kind: a name of CAMERAS, or "module:Class" for a class of one's own, which is called as
+    those of the table are and delivers raw frames.
+    Raises ObservationError for an unknown kind, a device that cannot be opened or does not deliver
+    what is asked for, and a size that cannot become the specification's.
+    """
+    module, _, name = source.kind.partition(":")
+    if not (module and name):
+        if source.kind not in CAMERAS:
+            raise ObservationError(
+                f"no kind of camera is called {source.kind!r}",
+                f"one of {', '.join(sorted(CAMERAS))}, or module:Class",
+                "name one of them",
+            )
+        module, name = CAMERAS[source.kind]
+    raw = raw_specification(source, specification)
+    try:
+        make = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
         raise ObservationError(
-            f"no kind of camera is called {kind!r}",
-            f"one of {', '.join(sorted(CAMERAS))}",
-            "name one of them",
-        )
-    module, name = CAMERAS[kind]
-    camera: Camera = getattr(import_module(module), name)(specification)
-    return camera
+            f"the camera {source.kind!r} cannot be loaded ({error})",
+            f"{name} in {module}",
+            "correct the name, or install the package that has it",
+        ) from error
+    return FittedCamera(make(source, raw), source, specification)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dreamvla_edge.sim.servo_bus import VirtualBus
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 # Somewhere inside every joint's limits, all different.
 START = {1: 2000, 2: 1900, 3: 2200, 4: 2300, 5: 1800, 6: 2100}

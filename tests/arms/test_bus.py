@@ -15,7 +15,7 @@ import serial
 
 from dreamvla_edge.runtime.arms.bus import FeetechBus
 from dreamvla_edge.runtime.errors import ArmError
-from dreamvla_edge.sim.servo_bus import VirtualBus
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 PATIENT_S = 5.0  # a loaded test machine is no reason to fail
 

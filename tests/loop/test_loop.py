@@ -20,7 +20,7 @@ from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.loop import Cycle, run
 from dreamvla_edge.runtime.specification import Specification
 from dreamvla_edge.sim.camera import SimulatedCamera
-from dreamvla_edge.sim.servo_bus import VirtualBus
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 from loop.specifications import CAMERAS, dimensions, joint_specification, pose_specification
 
 START = {1: 2048, 2: 1800, 3: 2400, 4: 2800, 5: 2048, 6: 2674}

@@ -13,7 +13,7 @@ from dreamvla_edge.runtime.chunk import action_use
 from dreamvla_edge.runtime.golden_case import compare_case
 from dreamvla_edge.runtime.verify import verify
 from dreamvla_edge.sim.camera import SimulatedCamera
-from dreamvla_edge.sim.servo_bus import VirtualBus
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 from episodes import EPISODES, TOLERANCE, played, released, wrong_steps
 from golden_cases import FOLDER, Golden
 

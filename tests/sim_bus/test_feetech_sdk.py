@@ -9,7 +9,7 @@ import pytest
 import scservo_sdk as sdk
 
 from dreamvla_edge.runtime.arms import feetech
-from dreamvla_edge.sim.servo_bus import VirtualBus
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 SUCCESS = 0
 

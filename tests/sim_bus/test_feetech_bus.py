@@ -11,7 +11,8 @@ import serial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamvla_edge.sim.servo_bus import VirtualBus, take_instructions
+from dreamvla_edge.sim.feetech_bus import take_instructions
+from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 
 def frame(servo: int, instruction: int, parameters: bytes) -> bytes:

@@ -1,0 +1,142 @@
+"""`dreamvla arm home`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .command import example, shared_options
+from .report import Report
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dreamvla_edge.runtime.guardian.client import Client
+
+SHARE = 0.25
+"""Of the velocity limit, for the joint with the longest way."""
+AHEAD_S, PERIOD_S = 1.0, 0.1
+"""How far ahead the arm is told its way, and how often [s]: if this command dies, the arm holds."""
+SETTLE_S, AT_REST_RAD = 5.0, 0.06
+"""Servos stay a few steps off their goal: gears have play and joints hang [s, rad]."""
+START_S = 10.0
+
+
+@click.command("home", epilog=example("dreamvla arm home robot.toml"))
+@click.argument("robot", type=click.Path(path_type=Path))
+@shared_options
+def home(robot: Path, report: Report) -> None:
+    """Move the arm slowly to its rest pose and leave it held there.
+
+    The rest pose is `arm.rest` of the robot file. A guardian is started for this and ends with
+    it. Keep a hand on the power switch: nobody looks for obstacles.
+    """
+    import numpy as np
+
+    from dreamvla_edge.runtime.errors import RobotError
+    from dreamvla_edge.runtime.guardian.process import GuardianProcess
+    from dreamvla_edge.runtime.robot import describe, load_robot
+
+    from .live_arm import guardian, serial_port
+
+    loaded = load_robot(robot)
+    if loaded.arm.rest is None:
+        raise RobotError(
+            f"{robot} has no rest pose",
+            "`rest` in its table [arm], one angle [rad] per joint",
+            "put the arm where it may lose its torque, read the angles with `dreamvla arm monitor`"
+            " and write them there",
+        )
+    description = describe(loaded, robot.parent)
+    rest = np.array(loaded.arm.rest)
+    velocity = description.limits.per_joint("velocity_rad_s", [j.name for j in description.joints])
+    with serial_port(loaded, robot.parent) as port, GuardianProcess(robot, port):
+        with guardian(loaded, drive=True) as client:
+            start, gripper = _held(client)
+            duration = float((np.abs(rest - start) / (SHARE * velocity)).max())
+            report.progress(f"moving for {duration:.1f} s")
+            _move(client, start, rest, gripper, duration)
+            reached = _settled(client, rest)
+    names = [joint.name for joint in description.joints]
+    report.table(
+        ("joint", "before rad", "rest rad", "after rad"),
+        (
+            (name, f"{a:.3f}", f"{b:.3f}", f"{c:.3f}")
+            for name, a, b, c in zip(names, start, rest, reached, strict=True)
+        ),
+    )
+    report.document(
+        {"joints": names, "before": start, "rest": rest, "after": reached, "seconds": duration}
+    )
+
+
+def _held(client: Client) -> tuple[NDArray[np.float64], float]:
+    """Joints (n,) [rad] and gripper of an arm that has its torque. Raises GuardianError."""
+    from dreamvla_edge.runtime.guardian.message import State
+
+    deadline = time.monotonic() + START_S
+    record = client.report()
+    while State(int(record["state"])) is not State.HOLD:
+        if State(int(record["state"])) is State.FAULT or time.monotonic() > deadline:
+            raise _elsewhere(record)
+        record = client.report()
+    return record["measured"][: int(record["servos"]) - 1].copy(), float(record["gripper"][0])
+
+
+def _move(
+    client: Client,
+    start: NDArray[np.float64],
+    rest: NDArray[np.float64],
+    gripper: float,
+    duration_s: float,
+) -> None:
+    """Sends the straight way from start to rest, a little at a time. Raises GuardianError."""
+    from dreamvla_edge.runtime.guardian.message import Command, Order, State, Waypoint
+
+    begin = time.monotonic()
+    while True:
+        now = time.monotonic()
+        ahead = min(now + AHEAD_S - begin, duration_s)
+        at = start + (rest - start) * (ahead / duration_s if duration_s > 0 else 1.0)
+        # At the end the same goal is sent on until servos and limits have caught up.
+        waypoint = Waypoint(int(max(begin + ahead, now + AHEAD_S) * 1e9), at, gripper)
+        client.send(
+            Command(Order.WAYPOINTS, client.next_sequence(), int(now * 1e9), (waypoint,))
+        )
+        if now > begin + duration_s:
+            return
+        record = client.report()
+        if State(int(record["state"])) in (State.STOP, State.FAULT, State.LOWER, State.LIMP):
+            raise _elsewhere(record)
+        time.sleep(PERIOD_S)
+
+
+def _settled(client: Client, rest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The measured joints once they are at rest. Raises GuardianError if they do not get there."""
+    import numpy as np
+
+    deadline = time.monotonic() + SETTLE_S
+    record = client.report()
+    measured = record["measured"][: len(rest)].copy()
+    while np.abs(measured - rest).max() > AT_REST_RAD:
+        if time.monotonic() > deadline:
+            raise _elsewhere(record)
+        record = client.report()
+        measured = record["measured"][: len(rest)].copy()
+    return measured
+
+
+def _elsewhere(record: np.void) -> Exception:
+    from dreamvla_edge.runtime.errors import GuardianError
+    from dreamvla_edge.runtime.guardian.message import State, readable
+
+    state, reason = State(int(record["state"])).name, readable(record["reason"])
+    return GuardianError(
+        f"the arm is in {state} and not at rest" + (f": {reason}" if reason else ""),
+        "an arm that moves to its rest pose",
+        "look at the arm and remove what stops it; check `arm.rest`, then try again",
+    )

@@ -1,0 +1,51 @@
+"""The arm of a robot file: its serial port, a driver that has it open, or its guardian."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dreamvla_edge.runtime.arms.arm import Arm
+    from dreamvla_edge.runtime.guardian.client import Client
+    from dreamvla_edge.runtime.robot import Robot
+
+
+@contextmanager
+def serial_port(robot: Robot, folder: Path) -> Iterator[str]:
+    """The port of the arm; behind that of a virtual one, servos that live as long as this.
+
+    folder: of the robot file.
+    """
+    from dreamvla_edge.runtime.robot import VIRTUAL
+
+    if robot.arm.port != VIRTUAL:
+        yield robot.arm.port
+        return
+    from dreamvla_edge.sim.bus_process import BusProcess
+
+    beside = folder / robot.arm.type
+    with BusProcess(str(beside) if beside.is_file() else robot.arm.type) as bus:
+        yield bus.port
+
+
+@contextmanager
+def opened(robot: Robot, folder: Path, port: str) -> Iterator[Arm]:
+    """The driver of the arm with its port open and its torque as it was. Raises ArmError."""
+    from dreamvla_edge.runtime.robot import open_robot_arm
+
+    arm = open_robot_arm(robot, folder, port)
+    try:
+        yield arm
+    finally:
+        arm.close()
+
+
+def guardian(robot: Robot, drive: bool = False) -> Client:
+    """A connection to the guardian that runs for this robot. Raises GuardianError if none does."""
+    from dreamvla_edge.runtime.guardian.client import Client, socket_path
+    from dreamvla_edge.runtime.guardian.message import Order
+
+    return Client(socket_path(robot.arm.port), Order.DRIVE if drive else Order.WATCH)

@@ -1,0 +1,49 @@
+"""Joint angles and gripper opening as servo positions, or a refusal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.arms.steps import steps_from_radians
+from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.rotation import Array
+
+
+def goal_steps(description: ArmDescription, joints: Array, gripper: float) -> dict[int, int]:
+    """Servo id -> goal [step] for angles (n,) [rad] and an opening from 0 to 1.
+
+    Raises ArmError if one is not finite or out of its limits.
+    """
+    _refuse_bad_goals(description, joints, gripper)
+    grip = description.gripper
+    goals = {
+        joint.servo: steps_from_radians(float(angle), joint.zero_step, joint.direction)
+        for joint, angle in zip(description.joints, joints, strict=True)
+    }
+    travel = grip.open_step - grip.closed_step
+    goals[grip.servo] = grip.closed_step + round(float(gripper) * travel)
+    return goals
+
+
+def _refuse_bad_goals(description: ArmDescription, joints: Array, gripper: float) -> None:
+    limits = [(j.name, j.lower_rad, j.upper_rad) for j in description.joints]
+    if np.shape(joints) != (len(limits),):
+        raise ArmError(
+            f"joint goals of shape {np.shape(joints)}",
+            f"{len(limits)} angles",
+            "report this as a bug",
+        )
+    goals = [*zip(limits, joints, strict=True), (("gripper", 0.0, 1.0), gripper)]
+    # `not (a <= x <= b)` also refuses NaN.
+    bad = [
+        f"{name} = {goal:.4g}, allowed {lower:.4g} to {upper:.4g}"
+        for (name, lower, upper), goal in goals
+        if not lower <= goal <= upper
+    ]
+    if bad:
+        raise ArmError(
+            f"goals that the arm must not take: {'; '.join(bad)}",
+            "finite goals within the limits of the arm's description",
+            "nothing was sent; report this as a bug",
+        )

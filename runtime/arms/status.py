@@ -1,0 +1,53 @@
+"""What one servo answers, and how answers are found in a stream of bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+HIGHEST_ID = 0xFD
+
+
+@dataclass(frozen=True)
+class Status:
+    """One answer: the servo's id, its error byte (0 = no fault) and the data asked for."""
+
+    servo: int
+    error: int
+    data: bytes
+
+
+class StatusScanner(ABC):
+    """Finds the status packets with a given number of data bytes in a stream of bytes.
+
+    Every byte is tried as the beginning of a packet, so garbage, cut packets and answers to
+    another question (of another length) cost nothing but themselves. Only a packet that overlaps
+    an earlier stretch of bytes that passes every check, checksum included, can be missed.
+    """
+
+    def __init__(self, longest: int) -> None:
+        """longest: bytes of the longest packet on the wire."""
+        self._longest = longest
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Status]:
+        """The packets that these bytes complete."""
+        self._buffer += data
+        found: list[Status] = []
+        start = 0
+        while (start := self._buffer.find(0xFF, start)) >= 0:
+            status, size = self._take(bytes(self._buffer[start : start + self._longest]))
+            if size == 0:
+                break  # more will follow
+            if status is not None:
+                found.append(status)
+            start += size
+        del self._buffer[: start if start >= 0 else len(self._buffer)]
+        return found
+
+    @abstractmethod
+    def _take(self, candidate: bytes) -> tuple[Status | None, int]:
+        """The packet that these bytes begin with, and how many bytes are done with.
+
+        None and 1 if no packet begins here; None and 0 if that takes more bytes to see.
+        """

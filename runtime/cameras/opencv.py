@@ -1,0 +1,21 @@
+"""OpenCV, loaded when a camera or a video needs it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+TIMEOUT_S = 1
+"""How long a read waits for a camera that has stopped to deliver [s]."""
+
+
+def load_opencv() -> Any:
+    """The module `cv2`. Raises ModuleNotFoundError if the extra [camera] is not installed."""
+    # OpenCV reads this once, before its first V4L2 capture; its default of 10 s would keep the
+    # thread of a dead camera, and with it the end of the program, waiting.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(TIMEOUT_S))
+    import cv2
+
+    # What fails is reported by our errors; OpenCV's own lines would stand between them.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2

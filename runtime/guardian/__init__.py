@@ -1,0 +1,1 @@
+"""The process that owns the serial port and keeps the arm safe whatever fails."""

@@ -1,0 +1,323 @@
+"""The guardian's loop: take orders, measure, judge, move within the limits, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamvla_edge.runtime.arms.arm import Arm, ArmReading
+from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.errors import ArmError
+
+from . import health
+from .guarded_arm import BLIND_S, GuardedArm
+from .limits import Acted, Array, Limits, Motion, Target, allow, brake
+from .message import Command, Order, State
+from .plan import Plan, PlanError, make_plan
+from .report import Cycle, report
+from .schedule import Schedule
+from .server import Server
+from .states import Event, after
+
+RAMP_S, RAMP_FROM = 1.0, 0.1
+"""From a stand to full speed: the first second of a motion is slow enough to be stopped."""
+LOWER_SPEED = 0.3
+"""Share of the velocity limits while the arm is lowered."""
+LOWER_S = 10.0
+"""The arm is limp after so long, at rest or not: what asked for it gets worse by waiting."""
+_AT_REST_RAD, _AT_REST_RAD_S = 0.05, 0.05
+_POSES = 3  # readings that agree before the first one is believed
+_STANDS_RAD_S = 1e-6
+_POWERED = (State.HOLD, State.RAMP, State.TRACK)
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """How one run wants its arm guarded.
+
+    speed: share of the velocity limits; shadow: torque stays off, nothing is sent; limp: at the
+    end lower and go limp instead of holding; rest: angles (n,) [rad] for lowering, None for the
+    pose in which the arm was found; realtime: bits of what Linux granted.
+    """
+
+    rate_hz: float = 100.0
+    speed: float = 1.0
+    shadow: bool = False
+    limp: bool = False
+    rest: Array | None = None
+    realtime: int = 0
+
+
+class Guardian:
+    """Owns an arm until it is told to end.
+
+    connect: opens the arm's port, anew after every fault. Nothing that an arm, a client or a
+    clock does ends the loop: it ends by `end` or an END, with the arm held or limp.
+    """
+
+    def __init__(
+        self,
+        description: ArmDescription,
+        limits: Limits,
+        connect: Callable[[], Arm],
+        server: Server,
+        settings: Settings,
+    ) -> None:
+        self._limits, self._health = limits, description.limits
+        self._names = (*(joint.name for joint in description.joints), "gripper")
+        self._arm = GuardedArm(description, connect)
+        self._server, self._settings, self._rest = server, settings, settings.rest
+        self._period_s = 1 / settings.rate_hz
+        self._state, self._reason, self._since_s = State.CONNECT, "", time.monotonic()
+        self._history = health.History()
+        self._plan: Plan | None = None
+        self._sequence = self._observed_ns = 0
+        nowhere = np.full(len(description.joints), np.nan)
+        self._motion = Motion(nowhere, np.zeros_like(nowhere), 0.0)
+        self._asked: Target | None = None
+        self._acted: tuple[Acted, ...] = ()
+        self._written = self._ending = self._over = False
+        self._act: Mapping[State, Callable[[float], None]] = {
+            State.CONNECT: self._on_connect,
+            State.IDENTIFY: self._on_identify,
+            State.READ_POSE: self._on_read_pose,
+            State.ENABLE: self._on_enable,
+            State.HOLD: self._on_powered,
+            State.RAMP: self._on_powered,
+            State.TRACK: self._on_powered,
+            State.STOP: self._on_powered,
+            State.LOWER: self._on_lower,
+            State.LIMP: self._on_limp,
+            State.FAULT: self._on_fault,
+        }
+
+    def end(self) -> None:
+        """Asks the loop to end with the arm held, or limp if the settings say so."""
+        self._ending = True
+
+    def run(self) -> None:
+        """Cycles until it is over; gives the port and the socket back."""
+        schedule = Schedule(time.monotonic(), self._period_s)
+        tick = missed = 0
+        try:
+            while not self._over:
+                deadline_s = schedule.deadline(tick)
+                time.sleep(max(0.0, deadline_s - time.monotonic()))
+                self._cycle(tick, missed, deadline_s)
+                following = schedule.next_tick(tick, time.monotonic())
+                missed += following - tick - 1
+                tick = following
+        finally:
+            self._arm.close()
+            self._server.close()
+
+    def _cycle(self, number: int, missed: int, deadline_s: float) -> None:
+        now_s = time.monotonic()
+        self._written, self._acted, self._asked, self._arm.bus_ns = False, (), None, 0
+        self._obey(now_s)
+        try:
+            self._act[self._state](now_s)
+        except ArmError as error:
+            self._plan = None
+            self._happen(Event.FAULT, error.found, now_s)
+        if self._ending:
+            self._finish(now_s)
+        self._server.send(
+            report(
+                Cycle(
+                    number=number,
+                    missed=missed,
+                    deadline_s=deadline_s,
+                    lateness_s=now_s - deadline_s,
+                    state=self._state,
+                    reason=self._reason,
+                    reading=self._arm.believed,
+                    motion=self._motion,
+                    asked=self._asked,
+                    acted=self._acted,
+                    written=self._written,
+                    speed=self._speed(now_s),
+                    realtime=self._settings.realtime,
+                    sequence=self._sequence,
+                    transactions=self._arm.transactions,
+                    rejected=self._arm.rejected,
+                    bus_ns=self._arm.bus_ns,
+                )
+            )
+        )
+
+    # Orders
+
+    def _obey(self, now_s: float) -> None:
+        received = self._server.receive()
+        for command in received.commands:
+            self._take(command, now_s)
+        if received.policy_gone:
+            self._halt(Event.WAYPOINTS_OUT, "the policy has gone", now_s)
+
+    def _take(self, command: Command, now_s: float) -> None:
+        if command.order is Order.WAYPOINTS:
+            self._follow(command, now_s)
+        elif command.order is Order.HOLD:
+            self._halt(Event.WAYPOINTS_OUT, command.reason or "told to hold", now_s)
+        elif command.order is Order.STOP:
+            self._halt(Event.STOP, command.reason or "stopped by a person", now_s)
+        elif command.order is Order.LOWER:
+            self._halt(Event.LOWER, command.reason or "told to lower", now_s)
+        elif command.order is Order.CLEAR:
+            self._happen(Event.CLEAR, "cleared", now_s)
+        elif command.order is Order.END:
+            self._ending = True
+
+    def _follow(self, command: Command, now_s: float) -> None:
+        """Takes waypoints that follow from something newer than the last ones did."""
+        newer = self._observed_ns < command.observed_ns <= now_s * 1e9
+        if self._ending or self._state not in _POWERED or not newer:
+            return
+        target = None if self._plan is None else self._plan.at(now_s)
+        start = self._motion.position if target is None else target.joints
+        try:
+            self._plan = make_plan(command.waypoints, now_s, start)
+        except PlanError as error:
+            self._reason = f"waypoints refused: {error}"
+            return
+        self._observed_ns, self._sequence = command.observed_ns, command.sequence
+        self._happen(Event.WAYPOINTS, "", now_s)
+
+    def _finish(self, now_s: float) -> None:
+        """On the way to the end: the arm stands, or is limp, or cannot be reached."""
+        self._halt(Event.WAYPOINTS_OUT, "ending", now_s)
+        if self._settings.limp and self._state in (State.HOLD, State.STOP):
+            self._happen(Event.LOWER, "ending limp", now_s)
+        reached = self._arm.is_open and self._arm.blind_s(now_s) <= BLIND_S
+        moving = reached and np.abs(self._motion.velocity).max() > _STANDS_RAD_S
+        self._over = self._state is State.LIMP or not (moving or self._state is State.LOWER)
+
+    def _halt(self, event: Event, reason: str, now_s: float) -> None:
+        self._plan = None
+        self._happen(event, reason, now_s)
+
+    def _happen(self, event: Event, reason: str, now_s: float) -> None:
+        state = after(self._state, event)
+        if state is not self._state:
+            self._state, self._since_s, self._reason = state, now_s, reason
+
+    # States: each raises ArmError when the arm fails
+
+    def _on_connect(self, now_s: float) -> None:
+        self._history = health.History()
+        self._arm.open()
+        self._happen(Event.PORT_OPEN, "", now_s)
+
+    def _on_identify(self, now_s: float) -> None:
+        self._arm.identify()
+        self._happen(Event.IDENTIFIED, "", now_s)
+
+    def _on_read_pose(self, now_s: float) -> None:
+        reading = self._arm.read()
+        if reading is not None and self._arm.agreeing >= _POSES:
+            if self._rest is None:
+                self._rest = np.clip(reading.joints, self._limits.lower, self._limits.upper)
+            self._happen(Event.POSE_READ, "", now_s)
+
+    def _on_enable(self, now_s: float) -> None:
+        if not self._settings.shadow:
+            self._arm.enable()
+        reading = self._arm.read() or self._arm.believed
+        if reading is not None:
+            still = np.zeros_like(reading.joints)
+            self._motion = Motion(reading.joints, still, reading.gripper)
+            reason = "shadow: torque stays off" if self._settings.shadow else "ready"
+            self._happen(Event.TORQUE_ON, reason, now_s)
+
+    def _on_powered(self, now_s: float) -> None:
+        """HOLD, RAMP, TRACK and STOP."""
+        reading = self._judged(now_s)
+        if self._state is State.RAMP and now_s - self._since_s >= RAMP_S:
+            self._happen(Event.RAMPED, "", now_s)
+        if self._plan is not None:
+            self._asked = self._plan.at(now_s)
+            if self._asked is None:
+                self._halt(Event.WAYPOINTS_OUT, "no waypoints left", now_s)
+        blind = reading is None and self._arm.blind_s(now_s) > BLIND_S
+        if self._asked is None or blind:
+            self._brake()
+        else:
+            self._move(self._asked, now_s)
+
+    def _on_lower(self, now_s: float) -> None:
+        reading = self._judged(now_s)
+        if self._state is not State.LOWER or self._rest is None:
+            self._brake()
+            return
+        self._asked = Target(self._rest, np.zeros_like(self._rest), self._motion.gripper)
+        self._move(self._asked, now_s)
+        at_rest = (
+            reading is not None
+            and np.abs(reading.joints - self._rest).max() < _AT_REST_RAD
+            and np.abs(reading.velocity).max() < _AT_REST_RAD_S
+        )
+        if at_rest or now_s - self._since_s > LOWER_S:
+            if not self._settings.shadow:
+                self._arm.release()
+            self._happen(Event.LOWERED, self._reason, now_s)
+
+    def _on_limp(self, now_s: float) -> None:
+        """Looks only; an arm without torque has nothing left to fail safely."""
+        if self._arm.is_open:
+            self._arm.read()
+
+    def _on_fault(self, now_s: float) -> None:
+        """Brakes, then sends nothing: the servos hold their last goal by themselves.
+
+        A goal sent again after the arm has sagged would be a leap.
+        """
+        if self._arm.is_open and self._judged(now_s) is not None:
+            if np.abs(self._motion.velocity).max() > _STANDS_RAD_S:
+                self._brake()
+
+    # Measuring and moving
+
+    def _judged(self, now_s: float) -> ArmReading | None:
+        """A believed reading; what it says of the servos' health becomes an event."""
+        reading = self._arm.read()
+        if reading is not None:
+            # Without torque there is no goal to differ from.
+            sent = reading.joints if self._settings.shadow else self._motion.position
+            verdict, self._history = health.judge(
+                self._health, self._names, reading, sent, self._history
+            )
+            if verdict is not None:
+                self._halt(Event.DROP if verdict.drop else Event.FAULT, verdict.text, now_s)
+        return reading
+
+    def _move(self, target: Target, now_s: float) -> None:
+        believed = self._arm.believed
+        measured = self._motion.position if believed is None else believed.joints
+        allowed = allow(
+            self._limits, target, self._motion, measured, self._period_s, self._speed(now_s)
+        )
+        self._acted = allowed.acted
+        self._send(allowed.motion)
+
+    def _brake(self) -> None:
+        self._send(brake(self._limits, self._motion, self._period_s))
+
+    def _send(self, motion: Motion) -> None:
+        """Only what was sent counts as the last motion."""
+        if not self._settings.shadow:
+            self._arm.write(motion)
+            self._written = True
+        self._motion = motion
+
+    def _speed(self, now_s: float) -> float:
+        """Share of the velocity limits in force."""
+        speed = self._settings.speed
+        if self._state is State.LOWER:
+            return min(LOWER_SPEED, speed)
+        if self._state is State.RAMP:
+            return speed * min(max((now_s - self._since_s) / RAMP_S, RAMP_FROM), 1.0)
+        return speed

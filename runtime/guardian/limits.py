@@ -1,0 +1,247 @@
+"""What the arm may be sent: finite, workspace, position, velocity, acceleration, wind-up.
+
+Pure functions of one control period. The goal that is sent moves like a point with bounded velocity
+and acceleration; limits of place bound the velocity so that it can always stop before them. A start
+outside the limits is eased back: nothing may go further out. Order as in
+`docs/guardian.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
+
+from .message import Limit
+
+Array = NDArray[np.float64]
+GRIPPER_SPEED = 3.0
+"""Fastest change of the gripper's opening [1/s]; its force is limited by the servo itself."""
+_HALVINGS = 6  # of the velocity at the edge of the workspace, down to 2 % of it
+_MARGIN_M = 0.002
+"""The workspace box is kept by so much more, for the curve between two joint positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Bounds of one arm, per joint (n,).
+
+    lower, upper [rad]; velocity [rad/s]; acceleration, stop_acceleration [rad/s²]: the latter
+    where the goal must stop; windup [rad]: from the measured position to the goal; box: lowest
+    and highest corner (3,) [m] of the tool point's workspace, or None; tool: joints (n,) → tool
+    point (3,) [m].
+    """
+
+    lower: Array
+    upper: Array
+    velocity: Array
+    acceleration: Array
+    stop_acceleration: Array
+    windup: Array
+    box: tuple[Array, Array] | None
+    tool: Callable[[Array], Array]
+
+
+def limits_of(description: ArmDescription) -> Limits:
+    """The bounds that an arm's description gives."""
+    chain, own = chain_of(description), description.limits
+    box = own.workspace_m
+    return Limits(
+        lower=chain.lower,
+        upper=chain.upper,
+        velocity=own.per_joint("velocity_rad_s", chain.names),
+        acceleration=own.per_joint("acceleration_rad_s2", chain.names),
+        stop_acceleration=own.per_joint("stop_acceleration_rad_s2", chain.names),
+        windup=own.per_joint("windup_rad", chain.names),
+        box=None if box is None else (np.array(box.min, float), np.array(box.max, float)),
+        tool=lambda joints: forward(chain, joints).position,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """The goal that was sent last: position (n,) [rad], velocity (n,) [rad/s], opening 0 to 1."""
+
+    position: Array
+    velocity: Array
+    gripper: float
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Where the arm is wanted now: joints (n,) [rad], their velocity (n,) [rad/s], opening."""
+
+    joints: Array
+    velocity: Array
+    gripper: float
+
+
+class Acted(NamedTuple):
+    """A limit that changed something, and the joint it acted on most (-1: all)."""
+
+    limit: Limit
+    joint: int
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """What may be sent, and the limits that acted, in their order."""
+
+    motion: Motion
+    acted: tuple[Acted, ...]
+
+
+def allow(
+    limits: Limits, target: Target, last: Motion, measured: Array, period_s: float, speed: float
+) -> Allowed:
+    """The next goal towards a target.
+
+    measured (n,) [rad]: where the arm is; speed: share of the velocity limits, 0 to 1.
+    """
+    if not _finite(target):
+        return Allowed(brake(limits, last, period_s), (Acted(Limit.FINITE, -1),))
+    joints = np.clip(target.joints, limits.lower, limits.upper)
+    acted = _noted(Limit.POSITION, target.joints, joints)
+    wanted = _approach(limits, joints, target.velocity, last, period_s)
+    top = limits.velocity * speed
+    velocity = np.clip(wanted, -top, top)
+    acted += _noted(Limit.VELOCITY, wanted, velocity)
+    slower = _accelerated(velocity, last.velocity, limits.acceleration, period_s)
+    acted += _noted(Limit.ACCELERATION, velocity, slower)
+    safe = _stoppable(limits, slower, last, measured, period_s)
+    acted += _noted(Limit.POSITION, slower, safe.in_range) + _noted(
+        Limit.WINDUP, safe.in_range, safe.near
+    )
+    gripper = _gripper(target.gripper, last.gripper, period_s)
+    inside = _in_workspace(limits, safe.near, last, period_s)
+    if inside is not safe.near:
+        acted += (Acted(Limit.WORKSPACE, -1),)
+    motion = Motion(last.position + inside * period_s, inside, gripper)
+    return Allowed(motion, tuple(sorted(acted, key=lambda entry: entry.limit)))
+
+
+def brake(limits: Limits, last: Motion, period_s: float) -> Motion:
+    """The next goal on the shortest way to a stand; the gripper keeps its goal and its grip."""
+    velocity = _accelerated(
+        np.zeros_like(last.velocity), last.velocity, limits.stop_acceleration, period_s
+    )
+    return Motion(last.position + velocity * period_s, velocity, last.gripper)
+
+
+def stop_speed(distance: Array, acceleration: Array, period_s: float) -> Array:
+    """Highest speed [rad/s] from which a goal stops within a distance [rad], step by step.
+
+    k steps of falling speed k·a·T, …, a·T cover k(k+1)/2·a·T²; solved for k. A share of a step
+    more costs up to a·T²/8, which is taken off before.
+    """
+    room = np.maximum(distance - acceleration * period_s**2 / 8, 0.0)
+    steps = np.sqrt(0.25 + 2 * room / (acceleration * period_s**2)) - 0.5
+    speed: Array = acceleration * period_s * steps
+    return speed
+
+
+def outside(limits: Limits, joints: Array) -> float:
+    """How far the tool point is outside the workspace box [m]; 0 inside or without a box."""
+    if limits.box is None:
+        return 0.0
+    tool = limits.tool(joints)
+    low, high = limits.box
+    return float(np.linalg.norm(tool - np.clip(tool, low + _MARGIN_M, high - _MARGIN_M)))
+
+
+class _Safe(NamedTuple):
+    in_range: Array
+    near: Array
+
+
+def _finite(target: Target) -> bool:
+    return bool(
+        np.isfinite(target.joints).all()
+        and np.isfinite(target.velocity).all()
+        and np.isfinite(target.gripper)
+    )
+
+
+def _approach(
+    limits: Limits, joints: Array, target_velocity: Array, last: Motion, period_s: float
+) -> Array:
+    """The target's own velocity, plus what closes the distance to it without overshoot."""
+    distance = joints - last.position
+    closing = np.minimum(
+        stop_speed(np.abs(distance), limits.acceleration, period_s), np.abs(distance) / period_s
+    )
+    # A target that stands at a limit of place has no velocity of its own there.
+    moving = np.where((joints > limits.lower) & (joints < limits.upper), target_velocity, 0.0)
+    wanted: Array = moving + np.sign(distance) * closing
+    return wanted
+
+
+def _accelerated(velocity: Array, last: Array, acceleration: Array, period_s: float) -> Array:
+    step = acceleration * period_s
+    return np.clip(velocity, last - step, last + step)
+
+
+def _stoppable(
+    limits: Limits, velocity: Array, last: Motion, measured: Array, period_s: float
+) -> _Safe:
+    """Velocity from which the goal can stop within its range and within reach of the arm."""
+    in_range = _bounded(velocity, limits.lower, limits.upper, limits, last, period_s)
+    low, high = measured - limits.windup, measured + limits.windup
+    return _Safe(in_range, _bounded(in_range, low, high, limits, last, period_s))
+
+
+def _bounded(
+    velocity: Array, low: Array, high: Array, limits: Limits, last: Motion, period_s: float
+) -> Array:
+    """Velocity that can stop between two places; outside them it does not lead further out.
+
+    The change is never harder than the stop acceleration, also where a place moves.
+    """
+    up = stop_speed(high - last.position, limits.stop_acceleration, period_s)
+    down = stop_speed(last.position - low, limits.stop_acceleration, period_s)
+    return _accelerated(
+        np.clip(velocity, -down, up), last.velocity, limits.stop_acceleration, period_s
+    )
+
+
+def _in_workspace(limits: Limits, velocity: Array, last: Motion, period_s: float) -> Array:
+    """The largest share of a velocity, from braking up to all of it, that can stop inside the box.
+
+    Outside the box it may not stop further outside than the goal is now.
+    """
+    if limits.box is None or not _leaves(limits, velocity, last, period_s):
+        return velocity
+    braked = brake(limits, last, period_s).velocity
+    none, all_ = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (none + all_) / 2
+        if _leaves(limits, braked + share * (velocity - braked), last, period_s):
+            all_ = share
+        else:
+            none = share
+    kept: Array = braked + none * (velocity - braked)
+    return kept
+
+
+def _leaves(limits: Limits, velocity: Array, last: Motion, period_s: float) -> bool:
+    """Whether the place where this velocity could stop is further outside the box than now."""
+    way = velocity * period_s + velocity * np.abs(velocity) / (2 * limits.stop_acceleration)
+    there = outside(limits, last.position + way)
+    return there > outside(limits, last.position)
+
+
+def _gripper(wanted: float, last: float, period_s: float) -> float:
+    step = GRIPPER_SPEED * period_s
+    return min(max(min(max(wanted, 0.0), 1.0), last - step), last + step)
+
+
+def _noted(limit: Limit, before: Array, after: Array) -> tuple[Acted, ...]:
+    """The limit and the joint it changed most, if it changed anything worth a note."""
+    change = np.abs(after - before)
+    return (Acted(limit, int(change.argmax())),) if change.max() > 1e-9 else ()

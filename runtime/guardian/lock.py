@@ -1,0 +1,34 @@
+"""One guardian per serial port."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from dreamvla_edge.runtime.errors import GuardianError
+
+
+def hold(path: Path) -> IO[str]:
+    """Locks a file until the process ends, however it ends; the file names the holder.
+
+    Raises GuardianError if another process holds it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = open(path, "a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise GuardianError(
+            f"a guardian runs for this arm already (process {holder})",
+            "one guardian per arm",
+            "talk to it with `dreamvla arm monitor`, or end it with Ctrl-C where it was started",
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

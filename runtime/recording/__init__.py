@@ -1,0 +1,1 @@
+"""What a run saw, asked for, sent and measured: written while it happens, read afterwards."""

@@ -1,0 +1,67 @@
+"""The log of a virtual bus: what its wire carried and its motors did. Format: `bus_process`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from dreamvla_edge.sim.servo import STEPS_PER_TURN
+
+_RADIANS = 2 * math.pi / STEPS_PER_TURN
+
+
+class BusLog:
+    """Writes lines in the order of their stamps, each by one system call.
+
+    Raises OSError, at once or later, if the file cannot be written.
+    """
+
+    def __init__(self, path: Path, arm: str, protocol: str, baud: int, servos: list[int]) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+        self._lock = threading.Lock()
+        start = {"format": 1, "arm": arm, "protocol": protocol, "baud": baud, "servos": servos}
+        self._line("start", json.dumps(start))
+
+    def __enter__(self) -> BusLog:
+        """Is open since it was made."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the host."""
+        self._line("rx", f'"{data.hex()}"')
+
+    def sent(self, data: bytes) -> None:
+        """Bytes to the host."""
+        self._line("tx", f'"{data.hex()}"')
+
+    def motion(self, motors: Mapping[int, tuple[float, float]]) -> None:
+        """Servo id -> position [step] and speed [step/s]."""
+        parts = (
+            f'"{servo}": [{position * _RADIANS:.6f}, {speed * _RADIANS:.6f}]'
+            for servo, (position, speed) in motors.items()
+        )
+        self._line("motion", "{" + ", ".join(parts) + "}")
+
+    def event(self, command: str) -> None:
+        """A command that was carried out."""
+        self._line("event", json.dumps(command))
+
+    def _line(self, key: str, value: str) -> None:
+        with self._lock:
+            line = f'{{"ns": {time.monotonic_ns()}, "{key}": {value}}}\n'
+            os.write(self._file, line.encode())
