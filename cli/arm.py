@@ -33,7 +33,7 @@ SETTLE_S, LOWER_S = 3.0, 40.0
     ),
 )
 def command() -> None:
-    """Look at an arm, calibrate it, move it home, stop it.
+    """Find, watch, calibrate, stop an arm.
 
     All of these take --json, -v and -q; each has its own --help with an example.
     """

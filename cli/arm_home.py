@@ -21,8 +21,10 @@ SHARE = 0.25
 """Of the velocity limit, for the joint with the longest way."""
 AHEAD_S, PERIOD_S = 1.0, 0.1
 """How far ahead the arm is told its way, and how often [s]: if this command dies, the arm holds."""
-SETTLE_S, AT_REST_RAD = 5.0, 0.06
-"""Servos stay a few steps off their goal: gears have play and joints hang [s, rad]."""
+SETTLE_S = 10.0
+"""What limits and servos may add to the way's duration [s]."""
+AT_REST_RAD, ARRIVED_RAD, STANDS_RAD_S = 0.06, 0.002, 0.02
+"""Servos stay a few steps off their goal, since gears have play and joints hang; goals do not."""
 START_S = 10.0
 
 
@@ -41,7 +43,7 @@ def home(robot: Path, report: Report) -> None:
     from dreamvla_edge.runtime.guardian.process import GuardianProcess
     from dreamvla_edge.runtime.robot import describe, load_robot
 
-    from .live_arm import guardian, serial_port
+    from .live_arm import guardian, require_no_guardian, serial_port
 
     loaded = load_robot(robot)
     if loaded.arm.rest is None:
@@ -54,13 +56,13 @@ def home(robot: Path, report: Report) -> None:
     description = describe(loaded, robot.parent)
     rest = np.array(loaded.arm.rest)
     velocity = description.limits.per_joint("velocity_rad_s", [j.name for j in description.joints])
+    require_no_guardian(loaded)
     with serial_port(loaded, robot.parent) as port, GuardianProcess(robot, port):
         with guardian(loaded, drive=True) as client:
             start, gripper = _held(client)
             duration = float((np.abs(rest - start) / (SHARE * velocity)).max())
             report.progress(f"moving for {duration:.1f} s")
-            _move(client, start, rest, gripper, duration)
-            reached = _settled(client, rest)
+            reached = _move(client, start, rest, gripper, duration)
     names = [joint.name for joint in description.joints]
     report.table(
         ("joint", "before rad", "rest rad", "after rad"),
@@ -93,41 +95,34 @@ def _move(
     rest: NDArray[np.float64],
     gripper: float,
     duration_s: float,
-) -> None:
-    """Sends the straight way from start to rest, a little at a time. Raises GuardianError."""
+) -> NDArray[np.float64]:
+    """Sends the straight way from start to rest, a little at a time, until the arm stands there.
+
+    Returns the measured joints (n,) [rad]. Raises GuardianError if it does not get there.
+    """
+    import numpy as np
+
     from dreamvla_edge.runtime.guardian.message import Command, Order, State, Waypoint
 
     begin = time.monotonic()
     while True:
         now = time.monotonic()
-        ahead = min(now + AHEAD_S - begin, duration_s)
-        at = start + (rest - start) * (ahead / duration_s if duration_s > 0 else 1.0)
-        # At the end the same goal is sent on until servos and limits have caught up.
-        waypoint = Waypoint(int(max(begin + ahead, now + AHEAD_S) * 1e9), at, gripper)
-        client.send(
-            Command(Order.WAYPOINTS, client.next_sequence(), int(now * 1e9), (waypoint,))
-        )
-        if now > begin + duration_s:
-            return
-        record = client.report()
-        if State(int(record["state"])) in (State.STOP, State.FAULT, State.LOWER, State.LIMP):
-            raise _elsewhere(record)
+        share = min((now + AHEAD_S - begin) / duration_s, 1.0) if duration_s > 0 else 1.0
+        ahead_s = now + AHEAD_S if share == 1.0 else begin + share * duration_s
+        waypoint = Waypoint(int(ahead_s * 1e9), start + (rest - start) * share, gripper)
+        client.send(Command(Order.WAYPOINTS, client.next_sequence(), int(now * 1e9), (waypoint,)))
         time.sleep(PERIOD_S)
-
-
-def _settled(client: Client, rest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The measured joints once they are at rest. Raises GuardianError if they do not get there."""
-    import numpy as np
-
-    deadline = time.monotonic() + SETTLE_S
-    record = client.report()
-    measured = record["measured"][: len(rest)].copy()
-    while np.abs(measured - rest).max() > AT_REST_RAD:
-        if time.monotonic() > deadline:
-            raise _elsewhere(record)
         record = client.report()
-        measured = record["measured"][: len(rest)].copy()
-    return measured
+        joints = np.s_[: len(rest)]
+        measured: NDArray[np.float64] = record["measured"][joints].copy()
+        there = np.abs(measured - rest).max() < AT_REST_RAD
+        stands = np.abs(record["velocity"][joints]).max() < STANDS_RAD_S
+        arrived = np.abs(record["sent"][joints] - rest).max() < ARRIVED_RAD
+        if there and stands and arrived:
+            return measured
+        late = now > begin + duration_s + SETTLE_S
+        if late or State(int(record["state"])) not in (State.HOLD, State.RAMP, State.TRACK):
+            raise _elsewhere(record)
 
 
 def _elsewhere(record: np.void) -> Exception:

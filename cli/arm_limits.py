@@ -64,8 +64,8 @@ def limits(robot: Path, report: Report) -> None:
     )
     _show_whole_arm(loaded, description, report)
     for joint, row in zip(description.joints, joints, strict=True):
-        stored = registers.get(joint.servo, {})
-        ends = (stored.get("min_position", 0), stored.get("max_position", 0))
+        own = registers.get(joint.servo, {})
+        ends = (own.get("min_position", 0), own.get("max_position", 0))
         if ends == (0, 0):  # unknown, or a servo that limits nothing
             continue
         low, high = sorted(radians_from_steps(e, joint.zero_step, joint.direction) for e in ends)

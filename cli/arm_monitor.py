@@ -148,10 +148,10 @@ def _servos_of_report(names: list[str], record: np.void) -> tuple[Servo, ...]:
             float(record["gripper"][0] if i == grip else record["measured"][i]),
             nan if i == grip else float(record["velocity"][i]),
             float(record["gripper"][2] if i == grip else record["sent"][i]),
-            *(
-                float(record[field][i])
-                for field in ("load", "current_a", "voltage_v", "temperature_c")
-            ),
+            load=float(record["load"][i]),
+            current_a=float(record["current_a"][i]),
+            voltage_v=float(record["voltage_v"][i]),
+            temperature_c=float(record["temperature_c"][i]),
             faults="",
         )
         for i, name in enumerate(names)

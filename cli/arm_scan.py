@@ -33,7 +33,7 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
     ports = [port] if port else [adapter.port for adapter in adapters()]
     rows, entries = [], []
     for candidate in ports:
-        found: list[FoundServo] = []
+        found: tuple[FoundServo, ...] = ()
         problem = ""
         try:
             found = _servos(candidate, bauds, report)
@@ -47,9 +47,7 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
         servos = [dataclasses.asdict(servo) for servo in found]
         entries.append({"port": candidate, "problem": problem, "servos": servos})
     if ports:
-        report.table(
-            ("port", "protocol", "baud", "id", "model", "name", "firmware", "volts"), rows
-        )
+        report.table(("port", "protocol", "baud", "id", "model", "name", "firmware", "volts"), rows)
     else:
         report.text("no USB serial adapter is connected; name another port: dreamvla arm scan PORT")
     tried = {name: list(bauds or kind.bauds) for name, kind in KINDS.items()}
@@ -59,15 +57,15 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
     report.document({"ports": entries, "bauds_tried": tried})
 
 
-def _servos(port: str, bauds: tuple[int, ...], report: Report) -> list[FoundServo]:
+def _servos(port: str, bauds: tuple[int, ...], report: Report) -> tuple[FoundServo, ...]:
     from dreamvla_edge.runtime.arms.scan import KINDS
     from dreamvla_edge.runtime.arms.scan import scan as scan_port
 
-    found: list[FoundServo] = []
     for protocol in KINDS:
         report.progress(f"asking {protocol} servos on {port}")
-        found += scan_port(port, protocol, bauds)
-    return found
+        if found := scan_port(port, protocol, bauds):
+            return found  # nobody puts both kinds on one wire
+    return ()
 
 
 def _row(port: str, servo: FoundServo) -> tuple[str, ...]:

@@ -35,12 +35,15 @@ def virtual(name: str, link: Path | None, log: Path | None, report: Report) -> N
 
     NAME is so101, koch or a TOML description. Prints the port, which any program can open, and
     then carries out commands from stdin, such as `fault 3 stuck`, `unplug` or `position 1`, until
-    `quit` or Ctrl-C. `python -m dreamvla_edge.sim.bus_process --help` lists all of them.
+    `quit`, Ctrl-C or the end of stdin. `python -m dreamvla_edge.sim.bus_process --help` lists all of them.
     """
     from dreamvla_edge.runtime.arms.description import load_description
+    from dreamvla_edge.runtime.errors import OutputError
     from dreamvla_edge.sim.bus_process import BusProcess
 
     load_description(name)
+    if link is not None and link.exists() and not link.is_symlink():
+        raise OutputError(f"{link} is no link", "a new name, or a link", "choose another --link")
     commands = 0
     with BusProcess(name, link=link, log=log) as bus:
         report.text(bus.port)

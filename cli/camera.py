@@ -34,7 +34,7 @@ WATCHED_S = 1.0
     ),
 )
 def command() -> None:
-    """Find, look through and exchange the cameras."""
+    """Find cameras, look through them, exchange them."""
 
 
 @command.command("scan", epilog=example("dreamvla camera scan"))

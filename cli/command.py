@@ -25,6 +25,13 @@ COMMANDS = {
     "export": "Turn a checkpoint into a bundle of ONNX subgraphs.",
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",
+    "run": "Drive an arm with a bundle, guarded.",
+    "robot": "Make or check the file of one robot.",
+    "arm": "Find, watch, calibrate, stop an arm.",
+    "camera": "Find cameras, look through them.",
+    "record": "Record demonstrations, turn recordings into data sets.",
+    "replay": "Give a recording to a policy, an arm or the eye.",
+    "doctor": "Say why an arm was slow or shook.",
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""
 
@@ -33,6 +40,8 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "safetensors": "export",
+    "pyarrow": "record",
+    "av": "record",
     "dreamvla_edge.model": "export",  # an image for a robot may leave these two out
     "dreamvla_edge.export": "export",
 }

@@ -70,6 +70,7 @@ def command(
 
     folder = (output or demo_run.demo_folder()).absolute()
     checkpoint, place = folder / "checkpoint.pth", folder / "bundle"
+    robot = folder / "robot.toml"
     demo_run.prepare(folder, (checkpoint, place), force or output is None)
     report.text(f"1. a small checkpoint in the released format: {checkpoint}")
     report.progress("drawing random weights")
@@ -78,14 +79,15 @@ def command(
     bundle = export(checkpoint, place, data_set, force=True, progress=report.progress)
     report.text(f'3. {seconds:g} s on the virtual arm: "{instruction}"')
     report.progress("driving the virtual arm")
-    run = demo_run.drive(bundle, instruction, seconds, seed, black)
+    demo_run.write_robot(robot, seed, black)
+    run = demo_run.drive(bundle, robot, instruction, seconds, seed, report.progress)
     _show(run, bundle, report)
     report.progress("replaying steps of the run with the released loop")
     errors = demo_run.released_parity(checkpoint, data_set, bundle, run, instruction)
-    parity = max(errors.values())
+    parity = max(errors.values(), default=float("nan"))
     steps = ", ".join(str(step + 1) for step in errors)
     report.text(f"4. steps {steps} replayed with the released loop: within {parity:.1e} of it")
-    report.document({"checkpoint": checkpoint, "bundle": place})
+    report.document({"checkpoint": checkpoint, "bundle": place, "robot": robot})
     report.document(demo_run.as_document(run, errors))
     if not parity <= PARITY:
         raise ParityError(
@@ -93,17 +95,22 @@ def command(
             f"at most {PARITY:.0e} of the largest value",
             f"run `dreamvla verify {place}` and report what it prints",
         )
-    report.next("inspect", place, "--plot", folder / "mask.png", "--force")
+    line = ("run", place, "--robot", robot, "--instruction", "open the drawer", "--seconds", 10)
+    report.next(*line)
 
 
 def _show(run: Run, bundle: Bundle, report: Report) -> None:
     from .demo_run import stage_times_ms
 
-    rate, wanted = len(run.cycles) / run.duration_s, bundle.manifest.specification.action.rate_hz
-    skipped = sum(cycle.skipped for cycle in run.cycles)
+    status, wanted = run.status, bundle.manifest.specification.action.rate_hz
     report.text(
-        f"   {len(run.cycles)} cycles at {rate:.1f} Hz; the data set asks for {wanted:g} Hz, so"
-        f" {skipped} deadlines were skipped"
+        f"   {status['decisions']} decisions at {status['rate_hz']:.1f} Hz; the data set has"
+        f" {wanted:g} Hz, so time is stretched to {status['speed_factor']:.2f} of its speed"
+    )
+    late = status["lateness_ms"]
+    report.text(
+        f"   guardian: {status['guardian_cycles']} cycles at 100 Hz, late by {late['p50']:.2f} ms"
+        f" (median), {late['p999']:.2f} ms (99.9 %)"
     )
     report.text()
     report.table(

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from dreamvla_edge.export.data_set import DataSet, load_data_set
-from dreamvla_edge.runtime import loop
-from dreamvla_edge.runtime.arms import open_arm
-from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.bundle import TOKENIZER_NAME, Bundle
-from dreamvla_edge.runtime.chunk import action_use
+from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.errors import OutputError
-from dreamvla_edge.runtime.policy import Chunk, Policy
+from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.preprocess import preprocess
+from dreamvla_edge.runtime.robot import VIRTUAL
 from dreamvla_edge.runtime.tokenizer import Tokenizer
 from dreamvla_edge.runtime.verify import relative_error
-from dreamvla_edge.sim.camera import SimulatedCamera
-from dreamvla_edge.sim.virtual_bus import VirtualBus, Write
+from dreamvla_edge.sim.writes import read_writes
+
+from .robot_text import new_text
+from .run_status import Status
+from .session import Wishes, session
 
 ARM = "so101"
-START_STEP = 2048
 STEP_SCALE = 0.05
 """Random weights ask for steps some twenty times larger than a trained network's ±1."""
 
@@ -98,103 +98,56 @@ def demo_data_set(heads: int) -> DataSet:
     return DataSet(specification=specification, model=model)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """One call of the policy: what it saw, the noise it started from, what it answered."""
-
-    primary: npt.NDArray[np.uint8]
-    wrist: npt.NDArray[np.uint8]
-    state: npt.NDArray[np.float32]
-    noise: npt.NDArray[np.float32]
-    chunk: Chunk
-
-
-class WatchedPolicy:
-    """A policy that keeps what goes in and out, and draws its noise from a seed."""
-
-    def __init__(self, policy: Policy, seed: int) -> None:
-        self._policy = policy
-        self._rng = np.random.default_rng(seed)
-        self.observed: list[Observed] = []
-
-    def act(
-        self,
-        primary: npt.NDArray[np.uint8],
-        wrist: npt.NDArray[np.uint8],
-        state: npt.NDArray[np.float32],
-    ) -> Chunk:
-        """As `Policy.act`."""
-        shape = (self._policy.bundle.manifest.network.action_steps, 7)
-        noise = self._rng.standard_normal(shape, dtype=np.float32)
-        chunk = self._policy.act(primary, wrist, state, noise)
-        self.observed.append(Observed(primary, wrist, state, noise, chunk))
-        return chunk
+def write_robot(path: Path, seed: int, black: bool) -> None:
+    """A robot file: the virtual arm and simulated cameras, with their caps on if black."""
+    options: dict[str, int | bool] = {"seed": seed, "black": black}
+    camera = CameraSource("simulated", may_be_dark=black, options=options)
+    path.write_text(new_text("demo", ARM, VIRTUAL, {"primary": camera, "wrist": camera}))
 
 
 @dataclass
 class Run:
     """What happened while the arm was driven.
 
-    before, after: servo positions [step] by name; duration_s: from the first deadline to the
-    last goal.
+    before, after: servo positions [step] by name; status: counts and the guardian's reports;
+    writes: everything that was written on the serial bus.
     """
 
     before: dict[str, int]
     after: dict[str, int]
-    cycles: list[loop.Cycle]
-    observed: list[Observed]
-    writes: tuple[Write, ...]
-    duration_s: float
+    decisions: list[Decision]
+    status: dict[str, Any]
+    writes: list[dict[str, Any]]
 
 
-class _TimeIsUp(Exception):
-    """Ends the loop, which then holds the arm as it does on any end."""
-
-
-@dataclass
-class _Clock:
-    seconds: float
-    cycles: list[loop.Cycle] = field(default_factory=list)
-    start_s: float = 0.0
-
-    def watch(self, cycle: loop.Cycle) -> None:
-        self.cycles.append(cycle)
-        if time.monotonic() - self.start_s >= self.seconds:
-            raise _TimeIsUp
-
-
-def drive(bundle: Bundle, instruction: str, seconds: float, seed: int, black: bool) -> Run:
-    """Run an instruction on the virtual arm through a real serial device."""
-    specification = bundle.manifest.specification
-    description = load_description(ARM)
-    names = [*(joint.name for joint in description.joints), "gripper"]
-    servos = dict(zip(names, description.servos, strict=True))
-    cameras = tuple(SimulatedCamera(camera, seed, black) for camera in specification.cameras)
-    with (
-        Policy(bundle) as policy,
-        VirtualBus({servo: START_STEP for servo in servos.values()}, description.baud) as bus,
-    ):
-        policy.reset(instruction)
-        arm = open_arm(ARM, bus.port)
-        watched = WatchedPolicy(policy, seed)
-        clock = _Clock(seconds, start_s=time.monotonic())
-        before = {name: round(bus.position(servo)) for name, servo in servos.items()}
-        try:
-            loop.run(
-                watched,
-                arm,
-                (cameras[0], cameras[1]),
-                specification,
-                action_use(specification.action),
-                watch=clock.watch,
-            )
-        except _TimeIsUp:
-            pass
-        finally:
-            arm.close()
-        duration_s = time.monotonic() - clock.start_s
-        after = {name: round(bus.position(servo)) for name, servo in servos.items()}
-        return Run(before, after, clock.cycles, watched.observed, bus.writes, duration_s)
+def drive(
+    bundle: Bundle,
+    robot: Path,
+    instruction: str,
+    seconds: float,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Run:
+    """Run an instruction on the virtual arm: policy, guardian and bus in processes of their own."""
+    log = robot.with_name("bus.log")
+    log.unlink(missing_ok=True)
+    wishes = Wishes(instruction, seed=seed, time_base="stretched", bus_log=log)
+    decisions: list[Decision] = []
+    with session(bundle, robot, wishes, progress) as parts:
+        description = parts.description
+        names = (*(joint.name for joint in description.joints), "gripper")
+        servos = dict(zip(names, description.servos, strict=True))
+        before = {name: parts.bus_position(servo) for name, servo in servos.items()}
+        status = Status(parts.base, names, parts.guardian.output.strip())
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            decision = parts.pilot.step()
+            if decision is not None:
+                decisions.append(decision)
+                status.decided(decision)
+            status.reported(parts.watch.reports())
+        after = {name: parts.bus_position(servo) for name, servo in servos.items()}
+    return Run(before, after, decisions, status.document(), read_writes(log))
 
 
 def released_parity(
@@ -211,19 +164,24 @@ def released_parity(
     from dreamvla_edge.model.checkpoint import load_network
     from dreamvla_edge.model.released import ReleasedLoop
 
-    released = ReleasedLoop(load_network(checkpoint, hints(data_set)))
+    network = load_network(checkpoint, hints(data_set))
+    released = ReleasedLoop(network)
     manifest = bundle.manifest
     tokens = torch.from_numpy(Tokenizer(bundle.file(TOKENIZER_NAME))(instruction)[0]).long()
-    window, last = manifest.network.window, len(run.observed) - 1
+    window, last = manifest.network.window, len(run.decisions) - 1
     errors = {}
-    for number, step in enumerate(run.observed):
-        frames = zip((step.primary, step.wrist), manifest.specification.cameras, strict=True)
+    for number, decision in enumerate(run.decisions):
+        step, sight = decision.step, decision.sight
+        if step.first:
+            released = ReleasedLoop(network)
+        pictures = (sight.primary.image, sight.wrist.image)
+        frames = zip(pictures, manifest.specification.cameras, strict=True)
         images = np.stack([preprocess(f, camera, manifest.preprocessing) for f, camera in frames])
         seen = (tokens, torch.from_numpy(images), torch.from_numpy(step.state))
         if number in (0, window // 2, window, last):
             noise = torch.from_numpy(step.noise).expand(window, -1, -1)
             golden = released.act(*seen, noise).numpy()
-            errors[number] = relative_error(step.chunk.actions, golden)
+            errors[number] = relative_error(step.chunk, golden)
         else:
             released.observe(*seen)
     return errors
@@ -232,8 +190,8 @@ def released_parity(
 def stage_times_ms(run: Run) -> dict[str, float]:
     """Median duration of every stage [ms], in the order in which stages first appear."""
     durations: dict[str, list[float]] = {}
-    for cycle in run.cycles:
-        for stage, (start, end) in cycle.spans.items():
+    for decision in run.decisions:
+        for stage, (start, end) in decision.step.spans.items():
             durations.setdefault(stage, []).append((end - start) * 1e3)
     return {stage: float(np.median(values)) for stage, values in durations.items()}
 
@@ -241,15 +199,13 @@ def stage_times_ms(run: Run) -> dict[str, float]:
 def as_document(run: Run, errors: dict[int, float]) -> dict[str, Any]:
     """Everything about a run; errors: as from `released_parity`."""
     return {
-        "cycles": len(run.cycles),
-        "rate_hz": len(run.cycles) / run.duration_s,
-        "skipped_deadlines": sum(cycle.skipped for cycle in run.cycles),
+        **run.status,
         "stage_ms": stage_times_ms(run),
         "servos_before": run.before,
         "servos_after": run.after,
-        "parity": max(errors.values()),
+        "parity": max(errors.values(), default=float("nan")),
         "parity_by_step": errors,
-        "actions": [cycle.action for cycle in run.cycles],
-        "chunks": [step.chunk.actions for step in run.observed],
-        "bus_writes": [write.as_dict() for write in run.writes],
+        "actions": [decision.step.action for decision in run.decisions],
+        "chunks": [decision.step.chunk for decision in run.decisions],
+        "bus_writes": run.writes,
     }

@@ -17,6 +17,7 @@ EXIT_CODES = {
     "RobotError": 13,
     "GuardianError": 14,
     "RecordingError": 15,
+    "LatencyError": 16,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

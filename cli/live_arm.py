@@ -49,3 +49,18 @@ def guardian(robot: Robot, drive: bool = False) -> Client:
     from dreamvla_edge.runtime.guardian.message import Order
 
     return Client(socket_path(robot.arm.port), Order.DRIVE if drive else Order.WATCH)
+
+
+def require_no_guardian(robot: Robot) -> None:
+    """Raises GuardianError if one runs for this robot: two masters have no plan in common."""
+    from dreamvla_edge.runtime.errors import GuardianError
+
+    try:
+        guardian(robot).close()
+    except GuardianError:
+        return
+    raise GuardianError(
+        "a guardian runs for this arm",
+        "an arm that nobody drives",
+        "end `dreamvla run` first; `dreamvla arm lower` takes the arm to rest while it runs",
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.cameras.source import CameraSource
 
 ROLES = ("primary", "wrist")
+ABSENT = "/dev/v4l/by-path/not-connected"
 RULES = "/etc/udev/rules.d/99-dreamvla.rules"
 
 
@@ -25,7 +26,7 @@ RULES = "/etc/udev/rules.d/99-dreamvla.rules"
     epilog=example("dreamvla robot init", "dreamvla robot check robot.toml"),
 )
 def command() -> None:
-    """Make and check the file that describes one robot.
+    """Make or check the file of one robot.
 
     Both commands take --json, -v and -q; each has its own --help with an example.
     """
@@ -95,8 +96,9 @@ def init(
     if udev_rule is not None:
         _write_rule(udev_rule, name, port, report)
         return
+    notes: list[str] = []
     if virtual:
-        port, cameras, notes = VIRTUAL, _simulated_cameras(), []
+        port, cameras = VIRTUAL, _simulated_cameras()
     else:
         port = _port_of(description, port, report)
         cameras, notes = _cameras()
@@ -177,7 +179,7 @@ def _cameras() -> tuple[dict[str, CameraSource], list[str]]:
     from dreamvla_edge.runtime.cameras.v4l2_devices import devices
 
     found = [device.path for device in devices()]
-    notes = []
+    notes: list[str] = []
     if len(found) < len(ROLES):
         notes.append(
             f"{len(found)} of 2 cameras found: set the `device` that says not-connected, or run"
@@ -187,7 +189,7 @@ def _cameras() -> tuple[dict[str, CameraSource], list[str]]:
         notes.append(f"{len(found)} cameras found, the first two are used: {', '.join(found)}")
     else:
         notes.append("which camera is which is a guess: look with `dreamvla camera show`")
-    paths = [*found, "not-connected", "not-connected"][: len(ROLES)]
+    paths = [*found, ABSENT, ABSENT][: len(ROLES)]
     cameras = {
         role: CameraSource(kind="v4l2", device=path, width=640, height=480)
         for role, path in zip(ROLES, paths, strict=True)

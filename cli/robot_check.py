@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.robot_check import Finding
     from dreamvla_edge.runtime.specification import CameraSpecification
 
-WARM_UP_S, MEASURED_S = 0.5, 1.5
+WARM_UP_S, MEASURED_S = 0.5, 1.0
 """Cameras begin slowly; the rate counts after that [s]."""
 HEIGHT, WIDTH = 480, 640
 """Of frames when neither a bundle nor the robot file says it [pixel]."""
@@ -44,9 +44,7 @@ HEIGHT, WIDTH = 480, 640
 )
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @shared_options
-def check(
-    robot: Path, bundle: Path | None, plot: Path | None, force: bool, report: Report
-) -> None:
+def check(robot: Path, bundle: Path | None, plot: Path | None, force: bool, report: Report) -> None:
     """Check that a robot is what its file says, and fits a bundle.
 
     Asks the servos who they are, measures voltages and temperatures, and looks through both
@@ -77,7 +75,8 @@ def check(
         if image is not None:
             frames[camera.role] = image
     if opened is not None and reading is not None and len(frames) == 2:
-        rows += bundle_findings(description, opened, reading, frames)
+        specification = opened.manifest.specification
+        rows += bundle_findings(description, specification, reading, frames)
     if plot is not None and opened is not None:
         _draw(plot, opened, frames, report)
     report.table(
@@ -153,9 +152,7 @@ def _camera(
     return list(camera_findings(camera, frame.image, stamps, source.fps)), frame.image
 
 
-def _draw(
-    plot: Path, bundle: Bundle, frames: dict[str, NDArray[np.uint8]], report: Report
-) -> None:
+def _draw(plot: Path, bundle: Bundle, frames: dict[str, NDArray[np.uint8]], report: Report) -> None:
     from .robot_picture import picture_png
     from .written import write_file
 

@@ -37,11 +37,12 @@ def picture_png(bundle: Bundle, frames: Mapping[str, NDArray[np.uint8]]) -> byte
         examples = {camera.role: golden[f"frames_{camera.role}"][-1] for camera in cameras}
     for row, camera in enumerate(cameras):
         top = GAP + row * (TITLE + side + GAP)
-        for column, (title, found) in enumerate((("live", frames), ("example", examples))):
+        pair = (("live", frames.get(camera.role)), ("example", examples[camera.role]))
+        for column, (title, frame) in enumerate(pair):
             left = GAP + column * (side + GAP)
             pen.text((left, top), f"{camera.role}, {title}", INK)
-            if camera.role in found:
-                seen = Image.fromarray(_seen(bundle, camera, found[camera.role]))
+            if frame is not None:
+                seen = Image.fromarray(_seen(bundle, camera, frame))
                 picture.paste(seen, (left, top + TITLE))
     content = io.BytesIO()
     picture.save(content, "PNG")
@@ -57,4 +58,5 @@ def _seen(
     preprocessing = bundle.manifest.preprocessing
     image = preprocess(frame, camera, preprocessing).transpose(1, 2, 0)
     colours = (image * np.array(preprocessing.std) + np.array(preprocessing.mean)) * 255
-    return np.rint(colours).clip(0, 255).astype(np.uint8)
+    seen: NDArray[np.uint8] = np.rint(colours).clip(0, 255).astype(np.uint8)
+    return seen

@@ -1,4 +1,4 @@
-"""The text of `robot.toml`: a new one with its comments, and one calibration put into an old one."""
+"""The text of `robot.toml`: a new one with comments, and an old one with another calibration."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def _string(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_TEMPLATE = '''\
+_TEMPLATE = """\
 # One robot: the arm on this table, and the two cameras that look at it.
-{head}# Every field is explained in docs/robot-file.md. After a change: dreamvla robot check robot.toml
+{head}# Every field is explained in docs/robot-file.md. After a change: dreamvla robot check
 
 name = {name}
 
@@ -131,11 +131,12 @@ port = {port}
 
 # ---- cameras: what the network calls primary, and the one at the wrist --------------------------
 # kind: v4l2, gstreamer, file, simulated, or "module:Class"; device: best from /dev/v4l/by-path.
-# Also: width and height of the raw frame [pixel], crop = [top, left, height, width] of it,
-# rotate = 0, 90, 180 or 270 (clockwise), and options = {{ ... }} of this kind of camera.
 # `dreamvla camera swap robot.toml` exchanges the two.
 [cameras.primary]
 {primary}
+# crop = [0, 80, 480, 480]          # top, left, height, width of the raw frame that is kept [pixel]
+# rotate = 180                      # clockwise: 0, 90, 180 or 270
+# options = {{ fourcc = "MJPG" }}     # of this kind of camera, see docs/robot-file.md
 
 [cameras.wrist]
 {wrist}
@@ -143,4 +144,4 @@ port = {port}
 # ---- calibration --------------------------------------------------------------------------------
 # Written by `dreamvla arm calibrate robot.toml`: per servo the offset that is stored in it and the
 # ends of its range [step]. Not to be changed by hand.
-'''
+"""

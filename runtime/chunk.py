@@ -41,7 +41,7 @@ class FirstAction:
 
     def use(self, chunk: FloatArray) -> FloatArray:
         """See `ActionUse.use`."""
-        return _executed(_checked(chunk)[0], self._specification)
+        return executed(_checked(chunk)[0], self._specification)
 
     def reset(self) -> None:
         """Nothing is remembered."""
@@ -72,7 +72,7 @@ class Ensemble:
             predictions = predictions[present]
         weights = np.exp(-self._specification.ensemble_decay * np.arange(len(predictions)))
         mean = weights / weights.sum() @ predictions.astype(np.float64)
-        return _executed(mean, self._specification)
+        return executed(mean, self._specification)
 
     def reset(self) -> None:
         """See `ActionUse.reset`."""
@@ -103,15 +103,16 @@ def _checked(chunk: FloatArray) -> FloatArray:
     return chunk
 
 
-def _executed(action: npt.NDArray[np.floating], specification: ActionSpecification) -> FloatArray:
-    executed = action.astype(np.float32)
-    executed[6] = 1.0 if action[6] > specification.gripper.threshold else -1.0
+def executed(action: npt.NDArray[np.floating], specification: ActionSpecification) -> FloatArray:
+    """A predicted action (7,) as it is executed: gripper ±1. Raises ActionError."""
+    values = action.astype(np.float32)
+    values[6] = 1.0 if action[6] > specification.gripper.threshold else -1.0
     if specification.round_to_float16:
         with np.errstate(over="ignore"):
-            executed = executed.astype(np.float16).astype(np.float32)
-        if not np.isfinite(executed).all():
-            raise _not_finite(executed)
-    return executed
+            values = values.astype(np.float16).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise _not_finite(values)
+    return values
 
 
 def _not_finite(values: FloatArray) -> ActionError:

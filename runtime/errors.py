@@ -51,6 +51,10 @@ class GuardianError(DreamvlaError):
     """The guardian does not start, does not answer or refuses."""
 
 
+class LatencyError(DreamvlaError):
+    """The policy is too slow for the time base that was asked for."""
+
+
 class RecordingError(DreamvlaError):
     """A recording cannot be read, or cannot be written."""
 

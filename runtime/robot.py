@@ -63,7 +63,7 @@ def load_robot(path: Path) -> Robot:
     """Reads a robot file. Raises RobotError if it cannot be read or a value is not possible."""
     try:
         robot = msgspec.toml.decode(path.read_bytes(), type=Robot)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise RobotError(
             f"{path} cannot be used ({error})",
             "a robot file with the fields of docs/robot-file.md",

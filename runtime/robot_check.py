@@ -14,7 +14,13 @@ from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.kinematics import Chain, chain_of
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.errors import ArmError
-from dreamvla_edge.runtime.specification import UNUSED, CameraSpecification, Dimension
+from dreamvla_edge.runtime.specification import (
+    UNUSED,
+    CameraSpecification,
+    Dimension,
+    Specification,
+    StateSpecification,
+)
 
 NORMALISED = 4.0
 """Largest network number of a state that training can have seen: four standard deviations from
@@ -109,15 +115,14 @@ def camera_findings(
 
 def bundle_findings(
     description: ArmDescription,
-    bundle: Bundle,
+    specification: Specification,
     reading: ArmReading,
     frames: Mapping[str, NDArray[np.uint8]],
 ) -> tuple[Finding, ...]:
     """Whether a bundle's actions, state and cameras are those of this robot.
 
-    frames: RGB (height, width, 3) by role, one of each camera.
+    specification: of the bundle; frames: RGB (height, width, 3) by role, one of each camera.
     """
-    specification = bundle.manifest.specification
     chain = chain_of(description)
     try:
         motion.require_fit(specification, chain)
@@ -131,7 +136,7 @@ def bundle_findings(
         found.append(
             Finding(f"{camera.role} frame", str(shape), str(wanted), tuple(shape) == wanted)
         )
-    return (*found, *_state_findings(description, chain, bundle, reading))
+    return (*found, *_state_findings(description, chain, specification.state, reading))
 
 
 def mismatches(
@@ -147,19 +152,18 @@ def mismatches(
     """
     return tuple(
         f"{row.what}: {row.found}, expected {row.expected}"
-        for row in bundle_findings(description, bundle, reading, frames)
+        for row in bundle_findings(description, bundle.manifest.specification, reading, frames)
         if not row.good
     )
 
 
 def _state_findings(
-    description: ArmDescription, chain: Chain, bundle: Bundle, reading: ArmReading
+    description: ArmDescription, chain: Chain, state: StateSpecification, reading: ArmReading
 ) -> list[Finding]:
     """The live state beside the range that the data set's normalisation tells.
 
     A dimension that the data set does not normalise (scale 1, offset 0) tells no range.
     """
-    state = bundle.manifest.specification.state
     values = motion.state_vector(state, description, chain, reading, command=1.0)
     found = []
     for dimension, value in zip(state.dimensions, values[: len(state.dimensions)], strict=True):

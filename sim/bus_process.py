@@ -35,7 +35,7 @@ CLOCK_MONOTONIC [ns], never decreasing; it is followed by exactly one of
   at the start. The position is the one that a servo reports without rounding, in steps times
   2 pi / 4096: not the joint's angle, and a homing offset moves it. At least every 5 ms while
   anything moves, else at least every 50 ms, as far as the host schedules the process.
-- event: a command from stdin that was carried out, as it was given.
+- event: a command from stdin that changed something, stamped when it had; as it was given.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ import contextlib
 import ctypes
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.fault import Fault
 from dreamvla_edge.sim.virtual_arm import virtual_arm
@@ -151,8 +152,12 @@ class BusProcess:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program that the module's text describes; the exit status."""
-    options = _parser().parse_args(arguments)
-    description = load_description(options.arm)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        description = load_description(options.arm)
+    except ArmError as error:
+        parser.error(str(error))
     # The wire's pace is the product here: the kernel's usual 0.05 ms of slack per sleep is not.
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     with contextlib.ExitStack() as stack:
@@ -185,14 +190,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def answer(bus: VirtualBus, words: Sequence[str], log: BusLog | None = None) -> str:
     """Carries out a command and notes it in the log; the line that answers it."""
+    line = " ".join(words)
     try:
-        result = COMMANDS[words[0]](bus, *words[1:])
+        result = (COMMANDS | QUESTIONS)[words[0]](bus, *words[1:])
     except (KeyError, IndexError):
-        return f"error {' '.join(words) or 'an empty line'} names no command or servo"
-    except (TypeError, ValueError, OSError) as error:
+        return f"error {line or 'an empty line'} names no command or servo; see --help"
+    except TypeError:
+        return f"error {line} has too many or too few words; see --help"
+    except (ValueError, OSError) as error:
         return f"error {error}"
-    if log is not None:
-        log.event(" ".join(words))
+    if log is not None and words[0] in COMMANDS:
+        log.event(line)
     return f"ok {result}".rstrip()
 
 
@@ -230,15 +238,17 @@ def _replug(bus: VirtualBus) -> str:
     return bus.port
 
 
-COMMANDS: Mapping[str, Callable[..., str]] = {
+COMMANDS: dict[str, Callable[..., str]] = {
     "fault": _fault,
     "set": _set,
     "obstacle": _obstacle,
     "gravity": _gravity,
-    "position": lambda bus, servo: repr(bus.position(int(servo))),
-    "eeprom": lambda bus, servo: str(bus.servo(int(servo)).eeprom_writes),
     "unplug": _unplug,
     "replug": _replug,
+}
+QUESTIONS: dict[str, Callable[..., str]] = {
+    "position": lambda bus, servo: repr(bus.position(int(servo))),
+    "eeprom": lambda bus, servo: str(bus.servo(int(servo)).eeprom_writes),
 }
 
 

@@ -15,6 +15,7 @@ from dreamvla_edge.runtime.specification import CameraSpecification
 _TABLE = (176, 158, 132)
 _COLOURS = ((200, 48, 40), (44, 120, 200), (236, 196, 60), (60, 160, 84))
 _BLOCK = 0.1  # edge of a block, share of the table's edge
+_NOISE = 3  # brightest noise of the sensor, plus one
 _SPEED = 0.02  # most that a block moves per frame, share of the table's edge
 
 
@@ -47,6 +48,8 @@ class SimulatedCamera:
         self._black = black
         self._pace = None if rate_hz is None else Pace(rate_hz)
         self._count = 0
+        # No two pictures of a real sensor are equal, not even of nothing.
+        self._sensor = np.random.default_rng((seed, specification.role == "wrist"))
         # One stream per seed, none per role: both cameras look at the same table.
         random = np.random.default_rng(seed)
         self._start = random.uniform(0, 2, (len(_COLOURS), 2))
@@ -57,6 +60,7 @@ class SimulatedCamera:
         stamp_s = time.monotonic() if self._pace is None else self._pace.wait()
         size = (self._specification.height, self._specification.width)
         image = np.zeros((*size, 3), np.uint8) if self._black else self._draw(size)
+        image += self._sensor.integers(0, _NOISE, image.shape, np.uint8)
         self._count += 1
         return Frame(image, stamp_s)
 

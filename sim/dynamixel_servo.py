@@ -52,7 +52,11 @@ def _kind(rpm: float, stall_current_a: float, supply_v: float) -> MotorKind:
 
 MODELS = {
     1020: DynamixelModel(_kind(46, 2.3, 12.0), 0.00269, 200, 95, 160),  # XM430-W350
+    1030: DynamixelModel(_kind(77, 2.3, 12.0), 0.00269, 330, 95, 160),  # XM430-W210
     1060: DynamixelModel(_kind(61, 1.4, 12.0), None, 265, 60, 140),  # XL430-W250
+    1090: DynamixelModel(_kind(61, 1.4, 12.0), None, 265, 60, 140),  # 2XL430-W250
+    1120: DynamixelModel(_kind(30, 4.4, 12.0), 0.00269, 128, 95, 160),  # XM540-W270
+    1130: DynamixelModel(_kind(53, 4.4, 12.0), 0.00269, 230, 95, 160),  # XM540-W150
     1190: DynamixelModel(_kind(383, 1.47, 5.0), 0.001, 1620, 35, 70),  # XL330-M077
     1200: DynamixelModel(_kind(103, 1.47, 5.0), 0.001, 445, 35, 70),  # XL330-M288
 }
@@ -72,7 +76,7 @@ class DynamixelServo(Servo):
 
     protected = range(64)
     read_only = (range(7), range(69, 76), range(120, 147))
-    id_address, delay_address, reports = _ID, _RETURN_DELAY, 147
+    id_address, delay_address, size = _ID, _RETURN_DELAY, 147
 
     def __init__(self, servo: int, position: int, now_s: float, model: int = 1200) -> None:
         """position: at the start [step]; model: a key of MODELS."""
@@ -105,9 +109,7 @@ class DynamixelServo(Servo):
         touched = range(address, address + len(data))
         if not data:
             return TOO_SHORT
-        if touched.stop > self.reports or any(
-            a in part for a in touched for part in self.read_only
-        ):
+        if touched.stop > self.size or any(a in part for a in touched for part in self.read_only):
             return NO_ACCESS
         if address in self.protected and self.registers[_TORQUE]:
             return NO_ACCESS

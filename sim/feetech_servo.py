@@ -42,7 +42,7 @@ class FeetechServo(Servo):
 
     protected = range(40)
     read_only = (range(5), range(_PRESENT_POSITION, 80))
-    id_address, delay_address, reports = _ID, _RETURN_DELAY, 256
+    id_address, delay_address, size = _ID, _RETURN_DELAY, 256
 
     def __init__(self, servo: int, position: int, now_s: float, model: int = MODEL) -> None:
         """position: present position at the start [step]; now_s: monotonic [s]."""
@@ -80,7 +80,7 @@ class FeetechServo(Servo):
         return 0
 
     def _is_writable(self, address: int) -> bool:
-        return address < self.reports and not any(address in part for part in self.read_only)
+        return address < self.size and not any(address in part for part in self.read_only)
 
     def _set_middle(self) -> None:
         self._put_offset(round(self.motor.position) - STEPS_PER_TURN // 2)
@@ -121,18 +121,14 @@ class FeetechServo(Servo):
         self.put(_UNIT_FACTOR, 1, 1)
 
     def _drive(self) -> Drive:
-        speed = self._signed(_SPEED, 15) * self._unit_factor
-        mode = self.registers[_MODE]
-        goal: float | None
-        if mode == _SPEED_MODE:
-            goal = None
-        elif mode == _POSITION_MODE:
-            goal = self._limited_goal() + self._signed(_HOMING, 11)
-            speed = abs(speed) or MAX_SPEED
-        else:
-            goal, speed = self.motor.position, MAX_SPEED
+        wanted = float(self._signed(_SPEED, 15) * self._unit_factor)
         acceleration = self.registers[_ACCELERATION] * ACCELERATION_UNIT or MAX_ACCELERATION
-        return Drive(self._torque(), goal, speed, acceleration)
+        if self.registers[_MODE] == _SPEED_MODE:
+            return Drive(self._torque(), None, wanted, acceleration)
+        goal = self.motor.position
+        if self.registers[_MODE] == _POSITION_MODE:
+            goal = float(self._limited_goal() + self._signed(_HOMING, 11))
+        return Drive(self._torque(), goal, abs(wanted) or MAX_SPEED, acceleration)
 
     def _torque(self) -> float:
         unloaded = self.error & self.registers[_UNLOADING] & OVERHEATED
@@ -142,11 +138,8 @@ class FeetechServo(Servo):
         return min(limit, self.registers[_PROTECTIVE_TORQUE] / 100) if self._latched else limit
 
     def _limited_goal(self) -> int:
-        goal, low, high = (
-            self._signed(_GOAL, 15),
-            self.word(_MIN_POSITION),
-            self.word(_MAX_POSITION),
-        )
+        goal, low = self._signed(_GOAL, 15), self.word(_MIN_POSITION)
+        high = self.word(_MAX_POSITION)
         return min(max(goal, low), high) if low < high else goal
 
     def _protect(self, elapsed_s: float) -> None:

@@ -58,7 +58,7 @@ class Motor:
 
     def __init__(self, kind: MotorKind, position: float) -> None:
         """position: of the encoder at the start [step]."""
-        self.kind, self.position = kind, position
+        self.kind, self.position = kind, float(position)
         self.speed, self.load = 0.0, 0.0  # [step/s], fraction of the stall torque, signed
         self.temperature_c = AMBIENT_C
         self.obstacle: tuple[float, float] | None = None

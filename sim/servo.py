@@ -24,12 +24,12 @@ class Servo(ABC):
     read_only: tuple[range, ...]
     id_address: int
     delay_address: int
-    reports: int  # registers
+    size: int  # number of registers
 
     def __init__(self, servo: int, motor: Motor, now_s: float) -> None:
         """servo: its id; now_s: monotonic [s]."""
         self.motor, self.powered = motor, True
-        self.registers = bytearray(self.reports)
+        self.registers = bytearray(self.size)
         self.eeprom_writes, self.silent_s = 0, 0.0
         self.registered: tuple[int, bytes] | None = None
         self._now_s = now_s
@@ -117,7 +117,7 @@ class Servo(ABC):
 
     def restart(self) -> None:
         """Forgets everything that is not in the EEPROM."""
-        self.registers[:] = self._eeprom + bytes(self.reports - len(self._eeprom))
+        self.registers[:] = self._eeprom + bytes(self.size - len(self._eeprom))
         self.registered, self._burdened_s, self.silent_s = None, 0.0, 0.0
         self._shown.clear()
         self._start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.arms.description import ArmDescription, Gripper, Joint
 from dreamvla_edge.runtime.arms.steps import steps_from_radians
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.dynamixel_servo import DynamixelServo
@@ -30,7 +30,8 @@ def virtual_arm(
         seed=seed,
         log=log,
     )
-    for part in (*description.joints, description.gripper):
+    parts: tuple[Joint | Gripper, ...] = (*description.joints, description.gripper)
+    for part in parts:
         if part.homing_offset is not None:
             bus.servo(part.servo).preset_offset(part.homing_offset)
     gripper = bus.servo(description.gripper.servo)

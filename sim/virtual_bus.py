@@ -115,7 +115,6 @@ class VirtualBus:
     def close(self) -> None:
         """Unplugs the device for good."""
         if self._open:
-            self.unplug()
             self._open = False
             self._ring()
             self._thread.join()
@@ -217,18 +216,25 @@ class VirtualBus:
         self._ring()
 
     def _serve(self) -> None:
-        """Answers until closed."""
-        while self._open:
-            due = min([self._look_s, *(entry[0] for entry in self._waiting[:1])])
-            ends = [self._bell, *([self._terminal.master] if self._terminal.is_plugged else [])]
-            ready = select.select(ends, [], [], max(0.0, due - time.monotonic()))[0]
-            if self._bell in ready:
-                self._do_requests()
-            elif ready:
-                self._receive(self._terminal.read())
-            self._deliver()
-            if time.monotonic() >= self._look_s:
-                self._look()
+        """Answers until closed. If the log cannot be written, the host loses the device."""
+        try:
+            while self._open:
+                self._wait()
+                self._deliver()
+                if time.monotonic() >= self._look_s:
+                    self._look()
+        finally:
+            self._terminal.unplug()
+
+    def _wait(self) -> None:
+        """Until the host says something, or somebody rings, or something is due."""
+        due = min([self._look_s, *(entry[0] for entry in self._waiting[:1])])
+        ends = [self._bell, *([self._terminal.master] if self._terminal.is_plugged else [])]
+        ready = select.select(ends, [], [], max(0.0, due - time.monotonic()))[0]
+        if self._bell in ready:
+            self._do_requests()
+        elif ready:
+            self._receive(self._terminal.read())
 
     def _do_requests(self) -> None:
         os.read(self._bell, 4096)

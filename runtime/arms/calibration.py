@@ -14,6 +14,8 @@ from dreamvla_edge.runtime.errors import ArmError
 
 ENOUGH = 0.85
 """Share of a joint's range by its description that the hand must have covered."""
+FREE = 0.95
+"""Share of a turn from which on a joint's range by its description is one without ends."""
 _MIDDLE = STEPS_PER_TURN // 2
 
 
@@ -35,19 +37,21 @@ def parts(description: ArmDescription) -> dict[str, int]:
     return dict(zip((*names, "gripper"), description.servos, strict=True))
 
 
-def calibration_of(present: Sequence[int], stored: int, homing: Homing) -> Calibration:
+def calibration_of(
+    present: Sequence[int], stored: int, homing: Homing, free: bool = False
+) -> Calibration:
     """The calibration of one servo that was turned from end to end.
 
     present: reported positions [step], the first one in the middle of the range, close enough
     together that no step between two of them is half a turn; stored: the homing offset in force.
     The new offset puts the middle between the ends as near to step 2048 as the servo allows, so
-    that the range does not cross the seam of the turn. A servo that was turned a whole turn has no
-    ends: its middle is the first position. Raises ValueError if the range cannot be kept off the
-    seam.
+    that the range does not cross the seam of the turn. free: the joint has no ends, as is seen
+    when it was turned a whole turn; its middle is the first position. Raises ValueError if the
+    range cannot be kept off the seam.
     """
-    track: NDArray[np.int64] = np.unwrap(np.asarray(present, np.int64), period=STEPS_PER_TURN)
+    track = np.unwrap(np.asarray(present, float), period=STEPS_PER_TURN)
     low, high = int(track.min()), int(track.max())
-    free = high - low >= STEPS_PER_TURN - 1
+    free = free or high - low >= STEPS_PER_TURN - 1
     middle = int(track[0]) if free else (low + high) // 2
     actual = middle - homing.sign * stored
     wanted = (homing.sign * (_MIDDLE - actual) + _MIDDLE) % STEPS_PER_TURN - _MIDDLE
@@ -73,7 +77,8 @@ def calibrations(
     ranges = _ranges(description)
     for column, (name, servo) in enumerate(parts(description).items()):
         try:
-            one = calibration_of(present[:, column].tolist(), stored[servo], homing)
+            free = ranges[name] >= FREE * STEPS_PER_TURN
+            one = calibration_of(present[:, column].tolist(), stored[servo], homing, free)
         except ValueError:
             wrong.append(f"{name} crosses the seam of its servo's turn")
             continue

@@ -106,7 +106,7 @@ class DynamixelArm(ServoArm):
         pause_s = time.monotonic() - self._bus.last_sent_s
         self._may_have_expired |= pause_s > 0.8 * WATCHDOG * dynamixel.WATCHDOG_S
 
-    def _faults(self, answers: Answers, wait_s: float) -> Mapping[int, tuple[str, ...]]:
+    def _faults(self, answers: Answers) -> Mapping[int, tuple[str, ...]]:
         # Measured values say nothing of faults. A second, short question goes to the servos that
         # raise an alert, and to all of them when the bus was quiet.
         faults: dict[int, tuple[str, ...]] = {
@@ -117,7 +117,7 @@ class DynamixelArm(ServoArm):
         asked = tuple(answers.values) if self._may_have_expired else tuple(faults)
         if not asked:
             return {}
-        more = self._bus.sync_read(asked, "hardware_error", "bus_watchdog", wait_s)
+        more = self._bus.sync_read(asked, "hardware_error", "bus_watchdog")
         expired = {s for s, v in more.values.items() if v["bus_watchdog"] == _EXPIRED}
         for servo, values in more.values.items():
             faults[servo] = dynamixel.fault_names(values["hardware_error"])

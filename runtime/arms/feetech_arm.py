@@ -60,7 +60,7 @@ class FeetechArm(ServoArm):
         gripper = self.description.gripper
         self._set("torque_limit", {gripper.servo: round(gripper.torque_limit * _FULL_TORQUE)})
 
-    def _faults(self, answers: Answers, wait_s: float) -> Mapping[int, tuple[str, ...]]:
+    def _faults(self, answers: Answers) -> Mapping[int, tuple[str, ...]]:
         return {servo: feetech.fault_names(error) for servo, error in answers.errors.items()}
 
     def _velocity_rad_s(self, servo: int, values: Mapping[str, int]) -> float:

@@ -111,7 +111,11 @@ def _cannot_open(port: str, error: Exception) -> ArmError:
         cure = "stop that program, then try again"
     elif number in (errno.EACCES, errno.EPERM):
         found = "may not be opened by this user"
-        cure = "add the user to the group dialout (sudo usermod -aG dialout $USER), log in again"
+        cure = (
+            "add the user to the group dialout (sudo usermod -aG dialout $USER) and log in again;"
+            " if the port belongs to another group, write a rule for it:"
+            " dreamvla robot init --udev-rule 99-dreamvla.rules"
+        )
     elif number == errno.ENOENT:
         found = "does not exist"
         cure = f"connect the arm's USB cable and name its port; ports here: {known}"

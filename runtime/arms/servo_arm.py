@@ -78,10 +78,9 @@ class ServoArm(ABC):
         Servos that miss it are asked once more if the cycle has time for that.
         """
         stamp_s = time.monotonic()
-        deadline_s = stamp_s + self._cycle_s
-        answers = self._measure(deadline_s)
+        answers = self._measure(stamp_s + self._cycle_s)
         self._refuse_silence(answers.silent)
-        faults = self._faults(answers, deadline_s - time.monotonic())
+        faults = self._faults(answers)
         values, description = answers.values, self.description
         grip = description.gripper
         opening = (values[grip.servo]["present_position"] - grip.closed_step) / (
@@ -172,8 +171,8 @@ class ServoArm(ABC):
         """Limits the gripper's torque as the description says."""
 
     @abstractmethod
-    def _faults(self, answers: Answers, wait_s: float) -> Mapping[int, tuple[str, ...]]:
-        """Names of the faults by servo; asking for them may take wait_s [s]."""
+    def _faults(self, answers: Answers) -> Mapping[int, tuple[str, ...]]:
+        """Names of the faults by servo."""
 
     @abstractmethod
     def _velocity_rad_s(self, servo: int, values: Mapping[str, int]) -> float:

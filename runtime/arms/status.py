@@ -34,15 +34,17 @@ class StatusScanner(ABC):
         """The packets that these bytes complete."""
         self._buffer += data
         found: list[Status] = []
-        start = 0
+        start, unfinished = 0, None
         while (start := self._buffer.find(0xFF, start)) >= 0:
             status, size = self._take(bytes(self._buffer[start : start + self._longest]))
-            if size == 0:
-                break  # more will follow
             if status is not None:
                 found.append(status)
-            start += size
-        del self._buffer[: start if start >= 0 else len(self._buffer)]
+                unfinished = None
+            elif size == 0 and unfinished is None:
+                unfinished = start
+            # What only looks like a beginning must not delay a packet behind it.
+            start += max(size, 1)
+        del self._buffer[: len(self._buffer) if unfinished is None else unfinished]
         return found
 
     @abstractmethod

@@ -10,7 +10,7 @@ from dreamvla_edge.runtime.specification import CameraSpecification
 from . import open_camera
 from .camera import Frame
 from .camera_thread import CameraThread
-from .health import GOOD, Limits, Verdict, judge_skew
+from .health import Limits, Verdict, judge_skew
 from .history import pairs
 from .source import CameraSource
 
@@ -64,15 +64,18 @@ class CameraPair:
         self.primary.arm_moves = self.wrist.arm_moves = arm_moves
 
     def verdict(self, now_s: float) -> Verdict:
-        """The first thing wrong at this monotonic time [s], with the camera's role."""
+        """The first thing wrong at this monotonic time [s], with the camera's role.
+
+        Skew is judged on the newest frames: `sights` pairs older ones around a late camera.
+        """
         for role, camera in (("primary", self.primary), ("wrist", self.wrist)):
             found = camera.verdict(now_s)
             if not found.good:
                 return Verdict(found.condition, f"{role} camera: {found.reason}")
-        newest = self.newest()
-        if newest is None:
-            return GOOD
-        return judge_skew(newest.primary.stamp_s, newest.wrist.stamp_s, self._limits)
+        newest = (self.primary.ring.newest(), self.wrist.ring.newest())
+        if newest[0] is None or newest[1] is None:
+            return Verdict("stale", "not both cameras have given a frame yet")
+        return judge_skew(newest[0].stamp_s, newest[1].stamp_s, self._limits)
 
     def close(self) -> None:
         """Gives both devices back."""
@@ -91,5 +94,5 @@ def open_thread(source: CameraSource, specification: CameraSpecification) -> Cam
     return CameraThread(
         lambda: open_camera(source, specification),
         (specification.height, specification.width),
-        Limits.at_rate(source.fps),
+        Limits.at_rate(source.fps, source.may_be_dark),
     )

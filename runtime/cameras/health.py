@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,9 +34,10 @@ class Limits:
     noise_share: float = 0.7
 
     @classmethod
-    def at_rate(cls, fps: float) -> Limits:
+    def at_rate(cls, fps: float, may_be_dark: bool = False) -> Limits:
         """The usual ones: an age of three frame periods, a skew of two."""
-        return cls(3 / fps, 3 / fps, 2 / fps)
+        usual = cls(3 / fps, 3 / fps, 2 / fps)
+        return replace(usual, dark_mean=0.0) if may_be_dark else usual
 
 
 @dataclass(frozen=True)

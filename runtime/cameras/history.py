@@ -37,13 +37,13 @@ def steps_due(start_s: float, period_s: float, after: int, now_s: float, most: i
 def pairs(
     times_s: Sequence[float], primary_s: Sequence[float], wrist_s: Sequence[float]
 ) -> list[Pair]:
-    """For each time the pair of frames known by then, as new and as simultaneous as can be.
+    """For each time the newest moment that both cameras had seen by then, as a pair of frames.
 
     primary_s, wrist_s: stamps of the frames, increasing; times_s: of the steps, increasing.
-    No frame is later than the step's time. A pair is as old as its older half, and that is at
-    best the older one of both cameras' newest frames; beside it stands the other camera's frame
-    with the smallest skew. A camera slower than the training rate shows a frame more than once.
-    Times before the first frame of either camera are left out.
+    No frame is later than the step's time. Of both cameras' newest frames the older one sets the
+    moment; beside it stands the other camera's frame with the smallest skew. A camera slower than
+    the training rate shows a frame more than once. Times before the first frame of either camera
+    are left out.
     """
     found = []
     for index, time_s in enumerate(times_s):

@@ -23,6 +23,7 @@ class CameraSource(Contract, frozen=True):
     crop: (top, left, height, width) [pixel] of the raw frame that is kept. Without one, a frame
         of another aspect ratio than the specification's loses its edges, equally on both sides.
     rotate: degrees by which the cropped frame is turned clockwise.
+    may_be_dark: dark pictures are no fault, as of a camera that looks at something dark.
     options: what only this kind knows; see its class.
     """
 
@@ -33,6 +34,7 @@ class CameraSource(Contract, frozen=True):
     fps: float = 30.0
     crop: tuple[int, int, int, int] | None = None
     rotate: Literal[0, 90, 180, 270] = 0
+    may_be_dark: bool = False
     options: Mapping[str, Option] = {}
 
     def __post_init__(self) -> None:

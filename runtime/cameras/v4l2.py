@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import time
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dreamvla_edge.runtime.errors import ObservationError
 from dreamvla_edge.runtime.specification import CameraSpecification
 
@@ -19,6 +22,7 @@ PROPERTIES = (
 """Options that are set in the camera as OpenCV's CAP_PROP_<NAME>, in this order: the automatic
 ones first, since they lock the values that follow."""
 _BUFFERS = 2  # the driver fills one while the other is decoded; more would only add age
+_END_OF_JPEG = b"\xff\xd9"
 _ATTEMPTS = 3  # a frame that is damaged on the wire cannot be decoded; the next one can
 
 
@@ -66,9 +70,8 @@ class V4l2Camera:
                 break
             arrival_s = time.monotonic()
             stamp_s = self._driver_stamp_s() if self._stamped else arrival_s
-            decoded, image = self._capture.retrieve()
-            if decoded and image is not None and image.ndim == 3:
-                return Frame(self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB), stamp_s)
+            if (image := self._picture()) is not None:
+                return Frame(image, stamp_s)
         raise ObservationError(
             f"{self._device} gives no frame",
             "a frame within a second",
@@ -88,6 +91,10 @@ class V4l2Camera:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, raw.height)
         capture.set(cv2.CAP_PROP_FPS, source.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
+        # OpenCV gives the picture before once more, under a new stamp, when it cannot decode one:
+        # so JPEGs are decoded here.
+        self._jpeg = fourcc == "MJPG"
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, float(not self._jpeg))
         for name in PROPERTIES:
             if name in source.options:
                 value = float(source.options[name])
@@ -112,6 +119,19 @@ class V4l2Camera:
                 "choose a mode that `dreamvla camera scan` lists and set width, height, fps and"
                 " options.fourcc of this camera",
             )
+
+    def _picture(self) -> NDArray[np.uint8] | None:
+        """The frame that was grabbed, RGB; None if it was damaged on its way."""
+        cv2 = self._cv2
+        taken, data = self._capture.retrieve()
+        if not taken or data is None:
+            return None
+        if not self._jpeg:
+            return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB))
+        if not data.tobytes().rstrip(b"\0").endswith(_END_OF_JPEG):
+            return None
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
     def _driver_stamp_s(self) -> float:
         # Of the frame grabbed last; V4L2's buffers carry it in the time base of their driver.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,26 @@ def report(cycle: Cycle) -> bytes:
         telling = min(cycle.acted, key=lambda entry: _TELLING.index(entry.limit))
         record["limit"], record["limit_joint"] = telling
     return record.tobytes()
+
+
+def reading_of(record: Any) -> ArmReading:
+    """What was measured, from a report; without the names of faults, which a report lacks."""
+    servos = int(record["servos"])
+    return ArmReading(
+        joints=record["measured"][: servos - 1].copy(),
+        velocity=record["velocity"][: servos - 1].copy(),
+        gripper=float(record["gripper"][0]),
+        stamp_s=int(record["reading_ns"]) / 1e9,
+        servos=tuple(
+            ServoReading(
+                load=float(record["load"][servo]),
+                current_a=float(record["current_a"][servo]),
+                voltage_v=float(record["voltage_v"][servo]),
+                temperature_c=float(record["temperature_c"][servo]),
+            )
+            for servo in range(servos)
+        ),
+    )
 
 
 def _tell_reading(record: np.ndarray[tuple[()], np.dtype[np.void]], reading: ArmReading) -> None:

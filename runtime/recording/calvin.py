@@ -55,9 +55,9 @@ def write_calvin(recordings: Sequence[Recording], output: Path) -> int:
             bounds.append((number, number + len(episode) - 1))
             tasks.append(demonstration.task)
             for i, index in enumerate(episode):
-                frames = {name: demonstration.frame(role, i) for role, name in _FRAMES.items()}
-                numbers = _numbers(recording, recording.steps[index])
-                np.savez_compressed(folder / _EPISODE.format(number), **frames, **numbers)
+                arrays: dict[str, Any] = dict(_numbers(recording, recording.steps[index]))
+                arrays |= {name: demonstration.frame(role, i) for role, name in _FRAMES.items()}
+                np.savez_compressed(folder / _EPISODE.format(number), **arrays)
                 number += 1
     np.save(folder / _BOUNDS, np.array(bounds, np.int64))
     annotations: dict[str, Any] = {

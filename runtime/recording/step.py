@@ -15,6 +15,15 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class Observation:
+    """What a policy was shown without being asked: `Policy.observe`. Fields as in `Step`."""
+
+    primary_s: float
+    wrist_s: float
+    state: Float32
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """What the policy saw, decided and sent. Times are monotonic.
 
@@ -25,7 +34,8 @@ class Step:
     numbers; action (7,): what was executed of it; times_ns (m,), joints (m, n) [rad],
     gripper (m,) [opening, 0 to 1]: the waypoints sent; spans: stage -> (start, end) [s], the
     whole of the policy's work as `policy`; position_error_m, orientation_error_rad: what the
-    inverse kinematics left over; speed: factor of the time base, 1 = the data set's own.
+    inverse kinematics left over; speed: factor of the time base, 1 = the data set's own;
+    before: what the policy was shown since the step before, oldest first.
     """
 
     observed_s: float
@@ -44,6 +54,7 @@ class Step:
     position_error_m: float = 0.0
     orientation_error_rad: float = 0.0
     speed: float = 1.0
+    before: tuple[Observation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,22 +82,28 @@ def encode_step(step: Step) -> bytes:
     fields = {**vars(step), "spans": dict(step.spans)}
     for name, dtype in _DTYPES.items():
         if fields[name] is not None:
-            array = np.ascontiguousarray(fields[name], dtype)
-            fields[name] = (array.shape, array.tobytes())
+            fields[name] = _packed(fields[name], dtype)
+    fields["before"] = [
+        (seen.primary_s, seen.wrist_s, _packed(seen.state, _DTYPES["state"]))
+        for seen in step.before
+    ]
     return msgspec.msgpack.encode(fields)
 
 
 def decode_step(data: bytes) -> Step:
     """The step in these bytes. Raises ValueError if they hold none."""
-    fields: dict[str, Any] = msgspec.msgpack.decode(data, type=dict[str, Any])
     try:
+        fields: dict[str, Any] = msgspec.msgpack.decode(data, type=dict[str, Any])
         for name, dtype in _DTYPES.items():
             if fields[name] is not None:
-                shape, raw = fields[name]
-                fields[name] = np.frombuffer(raw, dtype).reshape(shape)
+                fields[name] = _unpacked(fields[name], dtype)
         fields["spans"] = {name: (start, end) for name, (start, end) in fields["spans"].items()}
+        fields["before"] = tuple(
+            Observation(primary_s, wrist_s, _unpacked(state, _DTYPES["state"]))
+            for primary_s, wrist_s, state in fields["before"]
+        )
         return Step(**fields)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, msgspec.DecodeError) as error:
         raise ValueError(f"no step: {error}") from error
 
 
@@ -98,3 +115,12 @@ def encode_event(event: Event) -> bytes:
 def decode_event(data: bytes) -> Event:
     """The event in these bytes. Raises ValueError if they hold none."""
     return msgspec.msgpack.decode(data, type=Event)
+
+
+def _packed(array: NDArray[Any], dtype: str) -> tuple[tuple[int, ...], bytes]:
+    return array.shape, np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _unpacked(packed: tuple[list[int], bytes], dtype: str) -> NDArray[Any]:
+    shape, raw = packed
+    return np.frombuffer(raw, dtype).reshape(shape)

@@ -1,108 +1,158 @@
-"""The serial bus against virtual servos and against everything that breaks."""
+"""The bus with either codec, on virtual servos."""
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import tty
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
-import serial
 
-from dreamvla_edge.runtime.arms.bus import FeetechBus
-from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.arms import dynamixel, feetech
+from dreamvla_edge.runtime.arms.bus import Bus, Codec
 from dreamvla_edge.sim.virtual_bus import VirtualBus
 
-PATIENT_S = 5.0  # a loaded test machine is no reason to fail
+CODECS: dict[str, Codec] = {"feetech": feetech, "dynamixel": dynamixel}
+MODELS = {"feetech": 777, "dynamixel": 1200}
+START = {1: 2000, 2: 1900, 3: 2200, 4: 2300, 5: 1800, 6: 2100}
+PATIENT_S = 5.0
+
+
+@pytest.fixture(params=sorted(CODECS))
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Each protocol in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def virtual(protocol: str) -> Iterator[VirtualBus]:
+    """Six servos with the factory's return delay."""
+    with VirtualBus(START, protocol=protocol) as bus:
+        yield bus
 
 
 @contextmanager
-def connect(bus: VirtualBus, reply_s: float = PATIENT_S) -> Iterator[FeetechBus]:
+def connected(virtual: VirtualBus, protocol: str, latency_s: float = PATIENT_S) -> Iterator[Bus]:
     """The bus under test on the virtual port."""
-    with closing(FeetechBus(bus.port, reply_s=reply_s)) as connected:
-        yield connected
+    with closing(Bus(CODECS[protocol], virtual.port, 1_000_000, latency_s)) as bus:
+        yield bus
 
 
-def test_reading_a_block(virtual_bus: VirtualBus) -> None:
-    """Values by id and name, a fault by id, nobody silent."""
-    virtual_bus.registers(3)[65] = 0x20
-    virtual_bus.registers(4)[63] = 55
-    with connect(virtual_bus) as bus:
+def test_reading_a_block(virtual: VirtualBus, protocol: str) -> None:
+    """Values by id and name, in any order of ids; an error byte by id; nobody silent."""
+    fault = {"feetech": 65, "dynamixel": 70}[protocol]
+    virtual.registers(3)[fault] = 0x20
+    with connected(virtual, protocol) as bus:
         answers = bus.sync_read([3, 1, 4], "present_position", "present_temperature")
     assert {s: v["present_position"] for s, v in answers.values.items()} == {
         3: 2200,
         1: 2000,
         4: 2300,
     }
-    assert answers.values[4]["present_temperature"] == 55
-    assert answers.errors == {3: 0x20, 1: 0, 4: 0}
+    assert answers.errors == {3: {"feetech": 0x20, "dynamixel": 0x80}[protocol], 1: 0, 4: 0}
     assert answers.silent == ()
 
 
-def test_a_silent_servo_is_named_and_the_others_are_read(virtual_bus: VirtualBus) -> None:
-    """One missing answer costs its own value only."""
-    with connect(virtual_bus, reply_s=0.5) as bus:
+def test_a_silent_servo_is_named_and_the_others_are_read(
+    virtual: VirtualBus, protocol: str
+) -> None:
+    """One missing answer costs its own value only, and no waiting if others come after it."""
+    model = {"model": MODELS[protocol]}
+    with connected(virtual, protocol) as bus:
         answers = bus.sync_read([1, 9, 2], "model", "model")
-        assert answers.values == {1: {"model": 777}, 2: {"model": 777}}
+        assert answers.values == {1: model, 2: model}
         assert answers.silent == (9,)
+    with connected(virtual, protocol, 0.1) as bus:
         assert bus.ping(9) is None
-        assert bus.write(9, "torque_enable", 1) is None
         assert bus.ping(1) == 0
 
 
-def test_writing(virtual_bus: VirtualBus) -> None:
-    """One servo with acknowledgement, several without."""
-    with connect(virtual_bus) as bus:
-        assert bus.write(2, "homing_offset", -5) == 0
+def test_the_question_after_a_silence_is_another_one(virtual: VirtualBus, protocol: str) -> None:
+    """One byte longer, at the front where there is a register in front; the values are the same."""
+    with connected(virtual, protocol, 0.05) as bus:
+        for first in ("present_position", "model"):
+            for _ in range(3):
+                assert bus.sync_read([9], first, first).silent == (9,)
+                (values,) = bus.sync_read([4], first, first).values.values()
+                assert values == {first: {"present_position": 2300, "model": MODELS[protocol]}[first]}
+
+
+def test_writing_many_servos(virtual: VirtualBus, protocol: str) -> None:
+    """One packet, one write each."""
+    address, size = CODECS[protocol].TABLE.block("goal_position", "goal_position")
+    with connected(virtual, protocol) as bus:
         bus.sync_write("goal_position", {1: 2001, 2: 4000})
         assert bus.ping(1) == 0  # the virtual wire carries one thing at a time
-    assert [(w.servo, w.address, w.data) for w in virtual_bus.writes] == [
-        (2, 31, b"\x05\x08"),
-        (1, 42, b"\xd1\x07"),
-        (2, 42, b"\xa0\x0f"),
+    assert [(w.servo, w.address, w.data) for w in virtual.writes] == [
+        (1, address, (2001).to_bytes(size, "little")),
+        (2, address, (4000).to_bytes(size, "little")),
     ]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 2048.5, 40_000, -32_768])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 2048.5, 1 << 40, -(1 << 40)])
 def test_a_value_that_does_not_fit_stops_the_whole_write(
-    virtual_bus: VirtualBus, value: float
+    virtual: VirtualBus, protocol: str, value: float
 ) -> None:
     """Nothing is sent, not even for the servos whose goals were right."""
-    with connect(virtual_bus) as bus:
+    with connected(virtual, protocol) as bus:
         with pytest.raises((TypeError, ValueError)):
             bus.sync_write("goal_position", {1: 2000, 2: value})  # type: ignore[dict-item]
         with pytest.raises((TypeError, ValueError)):
-            bus.write(1, "goal_position", value)  # type: ignore[arg-type]
+            bus.store(1, "homing_offset", value)  # type: ignore[arg-type]
         assert bus.ping(1) == 0
-    assert virtual_bus.writes == ()
+    assert virtual.writes == ()
 
 
-def test_answers_from_before_are_thrown_away(virtual_bus: VirtualBus) -> None:
+def test_stored_settings_are_written_by_store_alone(virtual: VirtualBus, protocol: str) -> None:
+    """Every register of the table, by both ways."""
+    table = CODECS[protocol].TABLE
+    with connected(virtual, protocol) as bus:
+        for name in table.registers:
+            low, _ = table.registers[name].range
+            if table.is_stored(name):
+                with pytest.raises(ValueError, match="stored"):
+                    bus.sync_write(name, {1: max(low, 0)})
+            if not table.is_stored(name) or name in table.fixed:
+                with pytest.raises(ValueError, match="may be stored"):
+                    bus.store(1, name, max(low, 0))
+        with pytest.raises(ValueError, match="torque_enable"):
+            bus.sync_write("torque_enable", {1: 128})  # a Feetech servo stores its middle at that
+        assert bus.ping(1) == 0
+        assert virtual.writes == ()
+        assert bus.store(2, "homing_offset", -5) == 0
+    data = {"feetech": b"\x05\x08", "dynamixel": b"\xfb\xff\xff\xff"}[protocol]
+    assert [w.data for w in virtual.writes] == [data]
+
+
+def test_answers_from_before_are_thrown_away(virtual: VirtualBus, protocol: str) -> None:
     """A late answer waits in the buffer; it must not pass for the answer to the next question."""
-    with connect(virtual_bus) as bus:
-        late = os.open(virtual_bus.port, os.O_RDWR | os.O_NOCTTY)  # somebody asked before
-        os.write(late, bytes.fromhex("FFFF0104023802BE"))
-        while bus._serial.in_waiting < 8:
+    offset = {"feetech": (31, (100).to_bytes(2, "little")), "dynamixel": (20, b"\x9c\xff\xff\xff")}
+    with connected(virtual, protocol) as bus:
+        codec = CODECS[protocol]
+        address, size = codec.TABLE.block("present_position", "present_position")
+        late = os.open(virtual.port, os.O_RDWR | os.O_NOCTTY)  # somebody asked before
+        os.write(late, codec.sync_read([1], address, size))
+        while bus._port._serial.in_waiting < codec.STATUS_BYTES + size:
             pass
         os.close(late)
-        virtual_bus.registers(1)[31:33] = b"\x64\x00"  # the present position is 100 less now
+        at, data = offset[protocol]  # the present position is 100 less now
+        virtual.registers(1)[at : at + len(data)] = data
         answers = bus.sync_read([1], "present_position", "present_position")
     assert answers.values == {1: {"present_position": 1900}}
 
 
 def test_noise_before_an_answer_is_skipped() -> None:
-    """Half a packet, noise, then the answer: found at the end of the waiting time at latest."""
+    """Half a packet, noise, then the answer: found as soon as it is complete."""
     master, device = os.openpty()
     tty.setraw(device)
     try:
-        with closing(FeetechBus(os.ttyname(device), reply_s=1.0)) as bus:
+        with closing(Bus(feetech, os.ttyname(device), 1_000_000, 60.0)) as bus:
             noise = bytes.fromhex("A5 FF FF 01 04 00 FF")
             status = bytes.fromhex("FF FF 01 04 00 18 05 DD")
-            bus._serial.reset_input_buffer = lambda: os.write(master, noise + status)  # type: ignore[method-assign]
+            bus._port._serial.reset_input_buffer = lambda: os.write(master, noise + status)  # type: ignore[method-assign]
             answers = bus.sync_read([1], "present_position", "present_position")
         assert answers.values == {1: {"present_position": 0x0518}}
     finally:
@@ -110,53 +160,11 @@ def test_noise_before_an_answer_is_skipped() -> None:
         os.close(device)
 
 
-def test_a_pulled_cable(virtual_bus: VirtualBus) -> None:
-    """Every operation ends in the same clear error, whatever pyserial raises."""
-    with connect(virtual_bus) as bus:
-        assert bus.ping(1) == 0
-        virtual_bus.close()
-        for operation in (
-            lambda: bus.ping(1),
-            lambda: bus.sync_read([1], "model", "model"),
-            lambda: bus.write(1, "torque_enable", 0),
-            lambda: bus.sync_write("goal_position", {1: 0}),
-        ):
-            with pytest.raises(ArmError, match="broke off") as caught:
-                operation()
-            assert "cable" in caught.value.cure
-
-
-def test_no_such_port() -> None:
-    """The error lists the ports there are."""
-    with pytest.raises(ArmError, match="does not exist") as caught:
-        FeetechBus("/dev/serial/by-id/nothing")
-    assert "ports here" in caught.value.cure
-
-
-def test_a_port_that_another_program_uses(virtual_bus: VirtualBus) -> None:
-    """Two owners would garble each other's packets."""
-    with connect(virtual_bus), pytest.raises(ArmError, match="another program"):
-        FeetechBus(virtual_bus.port)
-    with connect(virtual_bus) as bus:  # the first owner gave it back
-        assert bus.ping(1) == 0
-
-
-def test_a_port_without_permission(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cure is the group, not chmod. (Root may open everything, so the refusal is staged.)"""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise serial.SerialException(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(serial, "Serial", refuse)
-    with pytest.raises(ArmError, match="this user") as caught:
-        FeetechBus("/dev/ttyACM0")
-    assert "dialout" in caught.value.cure
-
-
-def test_a_file_is_no_port(tmp_path: Path, virtual_bus: VirtualBus) -> None:
-    """Neither is an impossible speed a speed."""
-    (tmp_path / "file").touch()
-    with pytest.raises(ArmError, match="cannot be opened"):
-        FeetechBus(str(tmp_path / "file"))
-    with pytest.raises(ArmError, match="cannot be opened"):
-        FeetechBus(virtual_bus.port, baud=-1)
+def test_a_transaction_waits_as_long_as_its_bytes_take(protocol: str) -> None:
+    """The time that six full answers take, by the count of their bytes, and six pauses."""
+    with VirtualBus(START, 57_600, protocol=protocol) as virtual:
+        with closing(Bus(CODECS[protocol], virtual.port, 57_600, 0.5)) as bus:
+            assert not bus.sync_read(tuple(START), "torque_enable", "present_temperature").silent
+            overhead = {"feetech": (8, 6), "dynamixel": (14, 11)}[protocol]
+            expected = (overhead[0] + 6 + 6 * (overhead[1] + 15)) * 10 / 57_600 + 6 * 0.508e-3
+            assert bus.wire_s(6, 15) == pytest.approx(expected, rel=0.02)

@@ -13,7 +13,7 @@ from dreamvla_edge.runtime.guardian.message import State, new_report
 from dreamvla_edge.runtime.recording.header import Header
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.recording import Recording, open_recording
-from dreamvla_edge.runtime.recording.step import Step
+from dreamvla_edge.runtime.recording.step import Observation, Step
 
 START_S = 100.0
 RATE_HZ = 30.0
@@ -60,6 +60,7 @@ def random_step(random: np.random.Generator, number: int, first: bool = False) -
         position_error_m=float(random.uniform(0, 1e-3)),
         orientation_error_rad=float(random.uniform(0, 1e-2)),
         speed=0.5,
+        before=(Observation(observed_s - 0.01, observed_s - 0.02, np.full(7, number, np.float32)),),
     )
 
 

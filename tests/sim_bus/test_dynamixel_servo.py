@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dreamvla_edge.runtime.arms import dynamixel
 from dreamvla_edge.sim.dynamixel_servo import MODELS, SPEED_UNIT, DynamixelServo
 
 HARDWARE_ERROR, WATCHDOG = 70, 98
@@ -25,6 +26,16 @@ def turned_on(model: int = 1200, mode: int = 3) -> DynamixelServo:
     assert put(servo, 11, mode, 1) == 0
     assert put(servo, 64, 1, 1) == 0
     return servo
+
+
+def test_every_model_that_the_runtime_knows_is_there() -> None:
+    """With the same unit of current and the same stall current."""
+    assert {
+        number: (model.current_a, model.stall_a) for number, model in dynamixel.MODELS.items()
+    } == {
+        number: (model.current_unit_a, model.motor.stall_current_a)
+        for number, model in MODELS.items()
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -73,6 +73,19 @@ def test_a_write_is_acknowledged_unless_the_servo_was_told_not_to(virtual_bus: V
     assert ask(virtual_bus, frame(1, 2, b"\x28\x01"), 7) == bytes.fromhex("FFFF01030000FB")
 
 
+def test_a_write_that_waits(virtual_bus: VirtualBus) -> None:
+    """REG_WRITE is acknowledged, ACTION for everybody is not; twice does it once."""
+    for servo in (1, 2):
+        assert ask(virtual_bus, frame(servo, 4, b"\x28\x01"), 6)[2] == servo
+    assert virtual_bus.writes == ()
+    for _ in range(2):
+        assert ask(virtual_bus, frame(0xFE, 5, b""), 0) == b""
+    assert [(w.servo, w.address, w.data) for w in virtual_bus.writes] == [
+        (1, 40, b"\x01"),
+        (2, 40, b"\x01"),
+    ]
+
+
 def test_what_was_written_is_logged(virtual_bus: VirtualBus) -> None:
     """Time, id, register and bytes of WRITE and SYNC_WRITE; ready for JSON."""
     before = time.monotonic()

@@ -1,0 +1,98 @@
+"""Keys while an arm moves: a line is an instruction, some keys act at once."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+KEYS = "type an instruction and Enter; space: stop; r Enter: reset; c Enter: clear; q Enter: quit"
+
+
+class Key(NamedTuple):
+    """What a person asked for; text: of an instruction."""
+
+    action: Literal["stop", "reset", "clear", "quit", "instruct"]
+    text: str = ""
+
+
+_WORDS: dict[str, Key] = {"r": Key("reset"), "c": Key("clear"), "q": Key("quit")}
+
+
+def read_key(line: str, character: str) -> tuple[str, Key | None]:
+    """The line after one more character, and what it means if it is complete.
+
+    A space stops at once when it comes first: it is the largest key, and nobody must aim.
+    """
+    if character in "\r\n":
+        text = line.strip()
+        return "", _WORDS.get(text, Key("instruct", text)) if text else None
+    if character in "\x7f\b":
+        return line[:-1], None
+    if character == " " and not line:
+        return "", Key("stop")
+    return (line + character if character.isprintable() else line), None
+
+
+class Keyboard:
+    """Reads the terminal in a thread; without a terminal there are no keys.
+
+    stop: called in that thread when the stop key is pressed: it waits for nobody. line: what has
+    been typed so far.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.line, self._stop = "", stop
+        self._keys: queue.SimpleQueue[Key] = queue.SimpleQueue()
+        self._terminal = sys.stdin.isatty()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Keyboard:
+        """Takes the terminal: characters come at once and are not echoed."""
+        if self._terminal:
+            self._before = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)
+            self._thread = threading.Thread(target=self._run, name="keyboard", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Gives the terminal back as it was."""
+        if self._terminal:
+            self._ended.set()
+            self._thread.join()
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+    def take(self) -> list[Key]:
+        """The keys since the last call."""
+        keys = []
+        while not self._keys.empty():
+            keys.append(self._keys.get())
+        return keys
+
+    def _run(self) -> None:
+        descriptor = sys.stdin.fileno()
+        while not self._ended.is_set():
+            if not select.select([descriptor], [], [], 0.1)[0]:
+                continue
+            data = os.read(descriptor, 1024)
+            if not data:  # the terminal is gone: SIGHUP ends the run
+                return
+            for character in data.decode(errors="ignore"):
+                self.line, key = read_key(self.line, character)
+                if key is not None and key.action == "stop":
+                    self._stop()
+                if key is not None:
+                    self._keys.put(key)

@@ -1,0 +1,110 @@
+"""What a run says of itself: one line while it moves, a summary at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+
+from dreamvla_edge.runtime.guardian.message import Limit, State, readable
+from dreamvla_edge.runtime.pilot.pilot import Decision
+from dreamvla_edge.runtime.pilot.time_base import TimeBase
+
+_RECENT = 30
+
+
+class Status:
+    """Counts decisions and reports of a run.
+
+    base: the time base; joints: names; why_not: real-time scheduling that was refused.
+    """
+
+    def __init__(self, base: TimeBase, joints: tuple[str, ...], why_not: str) -> None:
+        self._base, self._joints, self._why_not = base, joints, why_not
+        self._start_s = time.monotonic()
+        self._decided_s: deque[float] = deque(maxlen=_RECENT)
+        self._decisions, self._factor = 0, base.factor
+        self._worst_error_m = 0.0
+        self._seen = -1
+        self._lateness_ms: list[float] = []
+        self._limits: Counter[str] = Counter()
+        self._last_limit = "none"
+        self._states: list[tuple[float, str, str]] = []
+        self._newest: Any = None
+
+    def decided(self, decision: Decision) -> None:
+        """One more decision."""
+        self._decisions += 1
+        self._factor = decision.step.speed
+        self._decided_s.append(time.monotonic())
+        self._worst_error_m = max(self._worst_error_m, decision.step.position_error_m)
+
+    def reported(self, reports: list[Any]) -> None:
+        """Reports of the guardian, oldest first; those seen before are left out."""
+        for report in reports:
+            if int(report["cycle"]) <= self._seen:
+                continue
+            self._seen, self._newest = int(report["cycle"]), report
+            self._lateness_ms.append(int(report["lateness_ns"]) / 1e6)
+            limit = Limit(int(report["limit"]))
+            if limit is not Limit.NONE:
+                self._last_limit = self._limit_name(limit, int(report["limit_joint"]))
+                self._limits[self._last_limit] += 1
+            state, reason = State(int(report["state"])).name, readable(report["reason"])
+            if not self._states or self._states[-1][1] != state:
+                at_s = int(report["deadline_ns"]) / 1e9 - self._start_s
+                self._states.append((round(at_s, 3), state, reason))
+
+    @property
+    def line(self) -> str:
+        """State, rates, time base, last limit, real-time scheduling."""
+        if self._newest is None:
+            return "waiting for the guardian"
+        state, reason = State(int(self._newest["state"])).name, readable(self._newest["reason"])
+        return " | ".join(
+            [
+                f"{state}{f' ({reason})' if reason else ''}",
+                f"{self.rate_hz:.1f} Hz",
+                f"{self._base.name} x{self._factor:.2f}",
+                f"late {np.percentile(self._lateness_ms[-1000:], 99):.2f} ms",
+                f"limit: {self._last_limit}",
+                "real-time" if int(self._newest["realtime"]) & 1 else "not real-time",
+            ]
+        )
+
+    @property
+    def rate_hz(self) -> float:
+        """Decisions per second lately."""
+        if len(self._decided_s) < 2:
+            return 0.0
+        return (len(self._decided_s) - 1) / (self._decided_s[-1] - self._decided_s[0])
+
+    def document(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        late = self._lateness_ms or [0.0]
+        p50, p99, p999 = (float(np.percentile(late, share)) for share in (50, 99, 99.9))
+        newest = self._newest
+        return {
+            "decisions": self._decisions,
+            "rate_hz": self.rate_hz,
+            "time_base": self._base.name,
+            "speed_factor": self._factor,
+            "guardian_cycles": len(self._lateness_ms),
+            "missed_cycles": 0 if newest is None else int(newest["missed"]),
+            "lateness_ms": {"p50": p50, "p99": p99, "p999": p999},
+            "realtime": newest is not None and bool(int(newest["realtime"]) & 1),
+            "realtime_refused": self._why_not,
+            "rejected_readings": 0 if newest is None else int(newest["rejected"]),
+            "limits": dict(self._limits.most_common()),
+            "largest_position_error_m": self._worst_error_m,
+            "states": [
+                {"at_s": at_s, "state": state, "reason": reason}
+                for at_s, state, reason in self._states
+            ],
+        }
+
+    def _limit_name(self, limit: Limit, joint: int) -> str:
+        where = f" of {self._joints[joint]}" if 0 <= joint < len(self._joints) else ""
+        return f"{limit.name.lower()}{where}"

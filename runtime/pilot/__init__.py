@@ -1,0 +1,1 @@
+"""The policy's process while it drives: looks, thinks, and sends waypoints to the guardian."""

@@ -1,0 +1,212 @@
+"""Drives an arm with a policy: one decision per step of the time base."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamvla_edge.runtime import motion
+from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.arms.kinematics import chain_of
+from dreamvla_edge.runtime.cameras.camera_pair import CameraPair, Sight
+from dreamvla_edge.runtime.chunk import action_use, executed
+from dreamvla_edge.runtime.guardian.message import State
+from dreamvla_edge.runtime.guardian.report import reading_of
+from dreamvla_edge.runtime.policy import ACTION_VALUES, Chunk, Policy
+from dreamvla_edge.runtime.recording.recorder import Recorder
+from dreamvla_edge.runtime.recording.step import Observation, Step
+
+from .pace import Pace
+from .time_base import TimeBase
+from .watch import Watch
+from .waypoints import Route, route
+
+_DRIVING = (State.HOLD, State.RAMP, State.TRACK)
+_NEXT_FRAME_S, _PAUSE_S = 0.002, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """One step: what was seen and what became of it."""
+
+    sight: Sight
+    step: Step
+
+
+class Pilot:
+    """A policy at the arm.
+
+    watch: connected to the guardian; base: see `time_base`; recorder: of what is seen and
+    decided, None for no recording; seed: of the sampler's noise. Raises ArmError if the bundle's
+    actions or states name something that the arm does not have.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        description: ArmDescription,
+        cameras: CameraPair,
+        watch: Watch,
+        base: TimeBase,
+        recorder: Recorder | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._policy, self._description = policy, description
+        self._cameras, self._watch = cameras, watch
+        self._recorder, self._random = recorder, np.random.default_rng(seed)
+        manifest = policy.bundle.manifest
+        self._specification = manifest.specification
+        self._chain = chain_of(description)
+        motion.require_fit(self._specification, self._chain)
+        self._use = action_use(self._specification.action)
+        self._instruction = ""
+        self._command: float | None = None
+        self._pace = Pace(base, manifest.network.window)
+        self._observed_ns = 0
+
+    @property
+    def factor(self) -> float:
+        """Of the speed: 1 as in training, below it slower."""
+        return self._pace.factor
+
+    @property
+    def instruction(self) -> str:
+        """What the arm is told."""
+        return self._instruction
+
+    def instruct(self, instruction: str) -> None:
+        """Begins anew with an instruction; everything seen before is forgotten.
+
+        Raises ObservationError if the instruction is empty or too long.
+        """
+        self._policy.reset(instruction)
+        self._use.reset()
+        if self._recorder is not None:
+            self._recorder.event("instruction", instruction)
+        self._instruction, self._command = instruction, None
+        self._pace.restart(time.monotonic())
+
+    def step(self) -> Decision | None:
+        """Waits for the next step of the time base and decides; None when there is none to do.
+
+        That is while the guardian is stopped, in fault or limp, and while the cameras cannot be
+        trusted: afterwards the policy begins anew, as after a pause in training.
+        """
+        state = State(int(self._watch.report["state"]))
+        if state not in _DRIVING or self._watch.blind:
+            if self._pace.begun:
+                self.instruct(self._instruction)
+            time.sleep(_PAUSE_S)
+            return None
+        time.sleep(max(0.0, self._pace.next_s - time.monotonic()))
+        now_s = time.monotonic()
+        sights = self._cameras.sights(self._pace.times_s(now_s))
+        if not sights or _moment_ns(sights[-1]) <= self._observed_ns:
+            time.sleep(_NEXT_FRAME_S)
+            return None
+        first = not self._pace.begun
+        self._pace.taken(now_s)
+        before = tuple(self._observe(sight) for sight in sights[:-1])
+        decision = self._decide(sights[-1], before, first)
+        self._pace.took(time.monotonic() - now_s)
+        return decision
+
+    def _observe(self, sight: Sight) -> Observation:
+        """Shows the policy a step that it was too busy to decide upon."""
+        state = self._state_at(sight)
+        self._policy.observe(sight.primary.image, sight.wrist.image, state)
+        self._record_frames(sight)
+        return Observation(sight.primary.stamp_s, sight.wrist.stamp_s, state)
+
+    def _record_frames(self, sight: Sight) -> None:
+        if self._recorder is not None:
+            self._recorder.frame("primary", sight.primary.image, sight.primary.stamp_s)
+            self._recorder.frame("wrist", sight.wrist.image, sight.wrist.stamp_s)
+
+    def _decide(
+        self, sight: Sight, before: tuple[Observation, ...], first: bool
+    ) -> Decision | None:
+        begin_s = time.monotonic()
+        self._observed_ns = observed_ns = _moment_ns(sight)
+        state = self._state_at(sight)
+        noise = self._noise()
+        chunk = self._policy.act(sight.primary.image, sight.wrist.image, state, noise)
+        thought_s = time.monotonic()
+        way = self._route(chunk, observed_ns)
+        sent = self._watch.drive(observed_ns, way.waypoints)
+        if not sent:
+            return None
+        step = Step(
+            observed_s=observed_ns / 1e9,
+            primary_s=sight.primary.stamp_s,
+            wrist_s=sight.wrist.stamp_s,
+            instruction=self._instruction,
+            first=first,
+            state=state,
+            chunk=chunk.actions,
+            action=self._action,
+            times_ns=np.array([waypoint.time_ns for waypoint in way.waypoints], np.int64),
+            joints=np.array([waypoint.joints for waypoint in way.waypoints]),
+            gripper=np.array([waypoint.gripper for waypoint in way.waypoints]),
+            spans={
+                "policy": (begin_s, thought_s),
+                "motion": (thought_s, time.monotonic()),
+                **{f"policy.{name}": span for name, span in chunk.spans.items()},
+            },
+            noise=noise,
+            position_error_m=way.position_error_m,
+            orientation_error_rad=way.orientation_error_rad,
+            speed=self._pace.factor,
+            before=before,
+        )
+        self._record_frames(sight)
+        if self._recorder is not None:
+            self._recorder.step(step)
+        return Decision(sight, step)
+
+    def _noise(self) -> NDArray[np.float32] | None:
+        """Drawn here, not in the policy: a recording keeps it, so that a replay can be exact."""
+        manifest = self._policy.bundle.manifest
+        if manifest.sampler is None:
+            return None
+        shape = (manifest.network.action_steps, ACTION_VALUES)
+        return self._random.standard_normal(shape, dtype=np.float32)
+
+    def _route(self, chunk: Chunk, observed_ns: int) -> Route:
+        """Waypoints from where the arm was, or was sent, when it was observed.
+
+        A target is what the guardian sent, not what was asked: it stays near the arm.
+        """
+        action = self._specification.action
+        self._action = self._use.use(chunk.actions)
+        self._command = float(self._action[6])
+        actions = [self._action, *(executed(later, action) for later in chunk.actions[1:])]
+        report = self._watch.report_at(observed_ns)
+        joints = report["measured" if action.anchor == "measured" else "sent"]
+        count = len(self._description.joints)
+        return route(
+            action,
+            self._chain,
+            actions,
+            joints[:count].copy(),
+            float(report["gripper"][0]),
+            self._pace.origin_ns(observed_ns, time.monotonic_ns()),
+            self._pace.period_s,
+        )
+
+    def _state_at(self, sight: Sight) -> NDArray[np.float32]:
+        reading = reading_of(self._watch.report_at(_moment_ns(sight)))
+        if self._command is None:
+            command = self._specification.action.gripper
+            self._command = motion.gripper_command(command, reading.gripper)
+        return motion.state_vector(
+            self._specification.state, self._description, self._chain, reading, self._command
+        )
+
+
+def _moment_ns(sight: Sight) -> int:
+    """When the older of both frames was captured, monotonic [ns]."""
+    return round(min(sight.primary.stamp_s, sight.wrist.stamp_s) * 1e9)
