@@ -91,11 +91,10 @@ def _order(
     """
     from dreamvla_edge.runtime.errors import GuardianError
     from dreamvla_edge.runtime.guardian.message import Command, State, readable
-    from dreamvla_edge.runtime.robot import load_robot
 
     from .live_arm import guardian
 
-    with guardian(load_robot(robot)) as client:
+    with guardian(robot) as client:
         before = State(int(client.report()["state"]))
         client.send(Command(order, reason=f"dreamvla arm {order.name.lower()}"))
         deadline = time.monotonic() + within_s

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from dreamvla_edge.runtime.guardian.client import Client
 
-SHARE = 0.25
-"""Of the velocity limit, for the joint with the longest way."""
+SHARE = 1.0
+"""Of the velocity limits: the way is planned with it, and the guardian enforces it."""
 AHEAD_S, PERIOD_S = 1.0, 0.1
 """How far ahead the arm is told its way, and how often [s]: if this command dies, the arm holds."""
 SETTLE_S = 10.0
@@ -56,9 +56,9 @@ def home(robot: Path, report: Report) -> None:
     description = describe(loaded, robot.parent)
     rest = np.array(loaded.arm.rest)
     velocity = description.limits.per_joint("velocity_rad_s", [j.name for j in description.joints])
-    require_no_guardian(loaded)
-    with serial_port(loaded, robot.parent) as port, GuardianProcess(robot, port):
-        with guardian(loaded, drive=True) as client:
+    require_no_guardian(robot)
+    with serial_port(loaded, robot.parent) as port, GuardianProcess(robot, port, SHARE):
+        with guardian(robot, drive=True) as client:
             start, gripper = _held(client)
             duration = float((np.abs(rest - start) / (SHARE * velocity)).max())
             report.progress(f"moving for {duration:.1f} s")

@@ -81,8 +81,8 @@ def monitor(robot: Path, seconds: float | None, report: Report) -> None:
     live = sys.stdout.isatty() and not report.as_json and report.verbosity >= 0
     end_s = math.inf if seconds is None and live else time.monotonic() + (seconds or SHORT_S)
     try:
-        guardian(loaded).close()
-        source, samples = "guardian", _from_guardian(loaded, robot.parent)
+        guardian(robot).close()
+        source, samples = "guardian", _from_guardian(loaded, robot)
     except GuardianError:
         source, samples = "arm", _from_arm(loaded, robot.parent)
     count, sample = 0, None
@@ -114,15 +114,15 @@ def monitor(robot: Path, seconds: float | None, report: Report) -> None:
     )
 
 
-def _from_guardian(robot: Robot, folder: Path) -> Generator[Sample, None, None]:
+def _from_guardian(robot: Robot, file: Path) -> Generator[Sample, None, None]:
     """The newest report of the running guardian, every PERIOD_S."""
     from dreamvla_edge.runtime.guardian.message import Limit, State, readable
     from dreamvla_edge.runtime.robot import describe
 
     from .live_arm import guardian
 
-    names = [*(joint.name for joint in describe(robot, folder).joints), "gripper"]
-    with guardian(robot) as client:
+    names = [*(joint.name for joint in describe(robot, file.parent).joints), "gripper"]
+    with guardian(file) as client:
         while True:
             record = client.report()
             limit = Limit(int(record["limit"]))

@@ -35,7 +35,8 @@ def virtual(name: str, link: Path | None, log: Path | None, report: Report) -> N
 
     NAME is so101, koch or a TOML description. Prints the port, which any program can open, and
     then carries out commands from stdin, such as `fault 3 stuck`, `unplug` or `position 1`, until
-    `quit`, Ctrl-C or the end of stdin. `python -m dreamvla_edge.sim.bus_process --help` lists all of them.
+    `quit`, Ctrl-C or the end of stdin; `python -m dreamvla_edge.sim.bus_process --help` lists
+    them.
     """
     from dreamvla_edge.runtime.arms.description import load_description
     from dreamvla_edge.runtime.errors import OutputError

@@ -29,12 +29,15 @@ WATCHED_S = 1.0
     "camera",
     epilog=example(
         "dreamvla camera scan",
-        "dreamvla camera show robot.toml -o cameras.png",
+        "dreamvla camera show robot.toml",
         "dreamvla camera swap robot.toml",
     ),
 )
 def command() -> None:
-    """Find cameras, look through them, exchange them."""
+    """Find cameras, look through them, exchange them.
+
+    All three commands take --json, -v and -q; each has its own --help with an example.
+    """
 
 
 @command.command("scan", epilog=example("dreamvla camera scan"))
@@ -79,7 +82,14 @@ def scan(report: Report) -> None:
     ),
 )
 @click.argument("what", metavar="SOURCE|ROBOT.toml")
-@click.option("-o", "output", type=click.Path(path_type=Path), required=True, help="A PNG.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("cameras.png"),
+    show_default=True,
+    help="The picture to write, a PNG.",
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Show what its network gets.")
 @click.option("--size", metavar="WIDTHxHEIGHT", help="Size of a SOURCE's frames.  [640x480]")
 @click.option("--frames", type=click.IntRange(1, 10), default=3, help="Rows in the picture.")

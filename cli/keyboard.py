@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import select
@@ -51,7 +52,8 @@ class Keyboard:
     def __init__(self, stop: Callable[[], None]) -> None:
         self.line, self._stop = "", stop
         self._keys: queue.SimpleQueue[Key] = queue.SimpleQueue()
-        self._terminal = sys.stdin.isatty()
+        # In the background of a shell, touching the terminal would suspend the run.
+        self._terminal = sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
         self._ended = threading.Event()
 
     def __enter__(self) -> Keyboard:
@@ -73,7 +75,8 @@ class Keyboard:
         if self._terminal:
             self._ended.set()
             self._thread.join()
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+            with contextlib.suppress(termios.error):  # it may be gone
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def take(self) -> list[Key]:
         """The keys since the last call."""
@@ -87,7 +90,10 @@ class Keyboard:
         while not self._ended.is_set():
             if not select.select([descriptor], [], [], 0.1)[0]:
                 continue
-            data = os.read(descriptor, 1024)
+            try:
+                data = os.read(descriptor, 1024)
+            except OSError:
+                data = b""
             if not data:  # the terminal is gone: SIGHUP ends the run
                 return
             for character in data.decode(errors="ignore"):

@@ -43,16 +43,16 @@ def opened(robot: Robot, folder: Path, port: str) -> Iterator[Arm]:
         arm.close()
 
 
-def guardian(robot: Robot, drive: bool = False) -> Client:
-    """A connection to the guardian that runs for this robot. Raises GuardianError if none does."""
+def guardian(robot: Path, drive: bool = False) -> Client:
+    """A connection to the guardian that runs for this robot file. Raises GuardianError if none."""
     from dreamvla_edge.runtime.guardian.client import Client, socket_path
     from dreamvla_edge.runtime.guardian.message import Order
 
-    return Client(socket_path(robot.arm.port), Order.DRIVE if drive else Order.WATCH)
+    return Client(socket_path(robot), Order.DRIVE if drive else Order.WATCH)
 
 
-def require_no_guardian(robot: Robot) -> None:
-    """Raises GuardianError if one runs for this robot: two masters have no plan in common."""
+def require_no_guardian(robot: Path) -> None:
+    """Raises GuardianError if one runs for this robot file: two masters have no plan in common."""
     from dreamvla_edge.runtime.errors import GuardianError
 
     try:

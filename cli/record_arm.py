@@ -85,15 +85,17 @@ class Keys:
 
     def __init__(self) -> None:
         self.ended = False
+        self._waiting = ""
 
-    def pressed(self, timeout_s: float = 0.0) -> str:
-        """The keys since the last call, waited for up to timeout_s [s]."""
+    def next(self, timeout_s: float = 0.0) -> str:
+        """The next key, waited for up to timeout_s [s]; empty if there is none."""
         descriptor = sys.stdin.fileno()
-        if self.ended or not select.select([descriptor], [], [], timeout_s)[0]:
-            return ""
-        data = os.read(descriptor, 64)
-        self.ended = not data
-        return data.decode(errors="ignore")
+        if not self._waiting and select.select([descriptor], [], [], timeout_s)[0]:
+            data = os.read(descriptor, 64)
+            self.ended = not data
+            self._waiting = data.decode(errors="ignore")
+        key, self._waiting = self._waiting[:1], self._waiting[1:]
+        return key
 
 
 @contextmanager
@@ -234,11 +236,11 @@ def _begins(keyboard: Keys, report: Report) -> bool:
     """Waits for Enter, or q or the end of the input."""
     report.text("Enter begins; then s = success, f = failure, d = discard; q quits")
     while not keyboard.ended:
-        for key in keyboard.pressed(0.2):
-            if key in "\r\n":
-                return True
-            if key == "q":
-                return False
+        key = keyboard.next(0.2)
+        if key and key in "\r\n":
+            return True
+        if key == "q":
+            return False
     return False
 
 
@@ -246,9 +248,9 @@ def _record(teacher: Teacher, keyboard: Keys) -> str:
     """Steps until a person says how it ended; the end of the input leaves that open."""
     while not keyboard.ended:
         teacher.step()
-        for key in keyboard.pressed():
-            if key in OUTCOMES:
-                return OUTCOMES[key]
+        key = keyboard.next()
+        if key in OUTCOMES:
+            return OUTCOMES[key]
     return "unknown"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.errors import ArmError, RecordingError
 from dreamvla_edge.runtime.guardian.client import Client
 from dreamvla_edge.runtime.guardian.message import (
@@ -19,6 +20,7 @@ from dreamvla_edge.runtime.guardian.message import (
     decode_report,
     readable,
 )
+from dreamvla_edge.runtime.guardian.plan import HORIZON_S
 from dreamvla_edge.runtime.guardian.process import GuardianProcess
 from dreamvla_edge.runtime.recording.recording import Recording
 from dreamvla_edge.runtime.recording.step import Float64, Step
@@ -40,15 +42,9 @@ def into_arm(recording: Recording, robot_file: Path, speed: float, report: Repor
     ArmError if the guardian stops.
     """
     robot = load_robot(robot_file)
-    names = tuple(joint.name for joint in describe(robot, robot_file.parent).joints)
+    arm = describe(robot, robot_file.parent)
     steps = [step for step in recording.steps if len(step.times_ns)]
-    if not steps or names != recording.header.joints:
-        raise RecordingError(
-            f"{recording.folder} holds {len(steps)} steps with waypoints for"
-            f" {', '.join(recording.header.joints)}",
-            f"waypoints for {', '.join(names)}, the joints of {robot_file}",
-            "replay a recording of this kind of arm",
-        )
+    _require_fit(recording, arm, steps)
     with ExitStack() as stack:
         port = stack.enter_context(serial_port(robot, robot_file.parent))
         report.progress("starting the guardian")
@@ -56,15 +52,35 @@ def into_arm(recording: Recording, robot_file: Path, speed: float, report: Repor
         client = stack.enter_context(Client(guardian.socket, Order.DRIVE))
         ready = _ready(client)
         report.progress("moving to the beginning")
-        _approach(client, ready["measured"][: len(names)].copy(), steps[0])
+        _approach(client, ready["measured"][: len(arm.joints)].copy(), steps[0])
         report.progress(f"replaying {len(steps)} steps")
         measured = _play(client, steps, speed)
-    difference = _difference(recording, measured, len(names))
+    difference = _difference(recording, measured, len(arm.joints))
     report.text(
         f"{len(steps)} steps replayed at {speed:g} of their speed; the arm was"
         f" {difference:.3f} rad from the recorded motion at p95"
     )
     report.document({"steps": len(steps), "speed": speed, "difference_rad": difference})
+
+
+def _require_fit(recording: Recording, arm: ArmDescription, steps: list[Step]) -> None:
+    """Raises RecordingError for another kind of arm, and for no waypoints or impossible ones."""
+    recorded = recording.header
+    names = tuple(joint.name for joint in arm.joints)
+    ahead_s = [step.times_ns[-1] * 1e-9 - step.observed_s for step in steps]
+    if (recorded.arm.name, recorded.joints) != (arm.name, names):
+        found = f"{recording.folder} moved a {recorded.arm.name} ({', '.join(recorded.joints)})"
+    elif not steps:
+        found = f"{recording.folder} holds no waypoints"
+    elif max(ahead_s) > HORIZON_S:
+        found = f"{recording.folder} holds a waypoint {max(ahead_s):.3g} s after its observation"
+    else:
+        return
+    raise RecordingError(
+        found,
+        f"waypoints at most {HORIZON_S:g} s ahead for a {arm.name} ({', '.join(names)})",
+        "replay a recording of this kind of arm",
+    )
 
 
 def _ready(client: Client) -> Any:

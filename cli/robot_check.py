@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +70,15 @@ def check(robot: Path, bundle: Path | None, plot: Path | None, force: bool, repo
     report.progress("asking the servos")
     rows, reading = _arm(loaded, robot.parent, description)
     frames: dict[str, NDArray[np.uint8]] = {}
-    for camera in _specifications(loaded, opened):
-        report.progress(f"looking through the {camera.role} camera")
-        more, image = _camera(loaded, camera)
-        rows += more
-        if image is not None:
-            frames[camera.role] = image
+    report.progress("looking through both cameras")
+    cameras = _specifications(loaded, opened)
+    with ThreadPoolExecutor(len(cameras)) as pool:  # together, as they share a USB hub in a run
+        for camera, (more, image) in zip(
+            cameras, pool.map(partial(_camera, loaded), cameras), strict=True
+        ):
+            rows += more
+            if image is not None:
+                frames[camera.role] = image
     if opened is not None and reading is not None and len(frames) == 2:
         specification = opened.manifest.specification
         rows += bundle_findings(description, specification, reading, frames)
@@ -149,7 +154,7 @@ def _camera(
             opened.close()
     except ObservationError as error:
         return [Finding(f"{camera.role} camera", error.found, error.expected, False)], None
-    return list(camera_findings(camera, frame.image, stamps, source.fps)), frame.image
+    return list(camera_findings(source, camera, frame.image, stamps)), frame.image
 
 
 def _draw(plot: Path, bundle: Bundle, frames: dict[str, NDArray[np.uint8]], report: Report) -> None:

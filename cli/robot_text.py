@@ -136,6 +136,7 @@ port = {port}
 {primary}
 # crop = [0, 80, 480, 480]          # top, left, height, width of the raw frame that is kept [pixel]
 # rotate = 180                      # clockwise: 0, 90, 180 or 270
+# may_be_dark = true                # no fault, as where the camera looks into a dark box
 # options = {{ fourcc = "MJPG" }}     # of this kind of camera, see docs/robot-file.md
 
 [cameras.wrist]

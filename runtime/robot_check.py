@@ -13,6 +13,8 @@ from dreamvla_edge.runtime.arms.arm import ArmReading
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.kinematics import Chain, chain_of
 from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.cameras import health
+from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.specification import (
     UNUSED,
@@ -25,8 +27,6 @@ from dreamvla_edge.runtime.specification import (
 NORMALISED = 4.0
 """Largest network number of a state that training can have seen: four standard deviations from
 the mean, or four half ranges from the middle, whichever the data set was normalised with."""
-DARK = 8.0
-"""Mean brightness (0 to 255) below which a camera sees nothing."""
 RATE_SHARE = 0.9
 """Share of the frames asked for that must arrive."""
 OUTSIDE_RAD = 0.05
@@ -78,19 +78,20 @@ def arm_findings(description: ArmDescription, reading: ArmReading) -> tuple[Find
 
 
 def camera_findings(
+    source: CameraSource,
     camera: CameraSpecification,
     image: NDArray[np.uint8],
     stamps_s: Sequence[float],
-    rate_hz: float,
 ) -> tuple[Finding, ...]:
     """Size, rate and light of one camera.
 
     image: RGB (height, width, 3), one of those that it gave; stamps_s: of two or more successive
-    frames, monotonic [s]; rate_hz: frames per second that were asked for.
+    frames, monotonic [s].
     """
     shape, wanted = image.shape, (camera.height, camera.width, 3)
     measured = (len(stamps_s) - 1) / (stamps_s[-1] - stamps_s[0])
-    light = float(image.mean())
+    light, spread = float(image.mean()), float(image.std())
+    limits = health.Limits.at_rate(source.fps, source.may_be_dark)
     return (
         Finding(
             f"{camera.role} camera",
@@ -101,14 +102,14 @@ def camera_findings(
         Finding(
             f"{camera.role} rate",
             f"{measured:.1f} Hz",
-            f"{rate_hz:g} Hz",
-            measured >= RATE_SHARE * rate_hz,
+            f"{source.fps:g} Hz",
+            measured >= RATE_SHARE * source.fps,
         ),
         Finding(
             f"{camera.role} light",
             f"mean brightness {light:.0f} of 255",
-            f"{DARK:g} or more",
-            light >= DARK,
+            f"{limits.dark_mean:g} or more",
+            light >= limits.dark_mean or spread >= limits.dark_spread,
         ),
     )
 

@@ -24,7 +24,7 @@ class BusLog:
 
     def __init__(self, path: Path, arm: str, protocol: str, baud: int, servos: list[int]) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        self._lock = threading.Lock()
+        self._lock, self._last_ns = threading.Lock(), 0
         start = {"format": 1, "arm": arm, "protocol": protocol, "baud": baud, "servos": servos}
         self._line("start", json.dumps(start))
 
@@ -49,19 +49,19 @@ class BusLog:
         """Bytes to the host."""
         self._line("tx", f'"{data.hex()}"')
 
-    def motion(self, motors: Mapping[int, tuple[float, float]]) -> None:
-        """Servo id -> position [step] and speed [step/s]."""
+    def motion(self, ns: int, motors: Mapping[int, tuple[float, float]]) -> None:
+        """Servo id -> position [step] and speed [step/s], as they were at ns."""
         parts = (
             f'"{servo}": [{position * _RADIANS:.6f}, {speed * _RADIANS:.6f}]'
             for servo, (position, speed) in motors.items()
         )
-        self._line("motion", "{" + ", ".join(parts) + "}")
+        self._line("motion", "{" + ", ".join(parts) + "}", ns)
 
     def event(self, command: str) -> None:
         """A command that was carried out."""
         self._line("event", json.dumps(command))
 
-    def _line(self, key: str, value: str) -> None:
+    def _line(self, key: str, value: str, ns: int | None = None) -> None:
         with self._lock:
-            line = f'{{"ns": {time.monotonic_ns()}, "{key}": {value}}}\n'
-            os.write(self._file, line.encode())
+            self._last_ns = max(self._last_ns, time.monotonic_ns() if ns is None else ns)
+            os.write(self._file, f'{{"ns": {self._last_ns}, "{key}": {value}}}\n'.encode())

@@ -176,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 link=options.link,
                 seed=options.seed,
                 log=log,
+                kept_writes=0,  # nobody asks for them, and the process may run for days
             )
         )
         print(bus.port, flush=True)

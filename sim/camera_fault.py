@@ -80,7 +80,7 @@ class FaultyCamera:
 
     def _delayed(self) -> Frame:
         self._next()
-        return self._past[-1]
+        return self._past[0]
 
     def _intermittent(self) -> Frame:
         # A gap begins after a frame with the chance that makes both equally long in the mean.

@@ -12,6 +12,7 @@ from dreamvla_edge.sim.protocol import Answer
 Packet = Callable[[Answer], bytes]
 Sent = tuple[tuple[float, bytes], ...]
 """What is sent instead of an answer: how much later [s], bytes."""
+Effect = Callable[[Answer, Packet, float, Random], Sent]
 
 
 def _garbage(answer: Answer, packet: Packet, amount: float, random: Random) -> Sent:
@@ -73,9 +74,6 @@ def _delayed(answer: Answer, packet: Packet, amount: float, random: Random) -> S
 
 def _intermittent(answer: Answer, packet: Packet, amount: float, random: Random) -> Sent:
     return () if random.random() < amount else ((0.0, packet(answer)),)
-
-
-Effect = Callable[[Answer, Packet, float, Random], Sent]
 
 
 class FaultKind(NamedTuple):

@@ -25,6 +25,15 @@ class Answer(NamedTuple):
     data: bytes
 
 
+class Write(NamedTuple):
+    """What a servo was told: monotonic time [s], id, first register, bytes."""
+
+    stamp_s: float
+    servo: int
+    address: int
+    data: bytes
+
+
 Store = Callable[[Servo, int, bytes], int]
 """Writes data into a servo from an address on; the error number of a refusal, or 0."""
 

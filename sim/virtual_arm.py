@@ -18,6 +18,7 @@ def virtual_arm(
     link: Path | None = None,
     seed: int = 0,
     log: BusLog | None = None,
+    kept_writes: int | None = None,
 ) -> VirtualBus:
     """The arm, set up as its description asks, with torque off; options as of `VirtualBus`."""
     bus = VirtualBus(
@@ -29,6 +30,7 @@ def virtual_arm(
         link=link,
         seed=seed,
         log=log,
+        kept_writes=kept_writes,
     )
     parts: tuple[Joint | Gripper, ...] = (*description.joints, description.gripper)
     for part in parts:

@@ -8,8 +8,8 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -18,7 +18,7 @@ from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.dynamixel_bus import DYNAMIXEL
 from dreamvla_edge.sim.fault import FAULTS, Fault
 from dreamvla_edge.sim.feetech_bus import FEETECH
-from dreamvla_edge.sim.protocol import Answer, Protocol
+from dreamvla_edge.sim.protocol import Answer, Protocol, Write
 from dreamvla_edge.sim.pseudo_terminal import PseudoTerminal
 from dreamvla_edge.sim.servo import Servo
 
@@ -27,25 +27,6 @@ PROTOCOLS: Mapping[str, Protocol] = {"feetech": FEETECH, "dynamixel": DYNAMIXEL}
 _BITS_PER_BYTE = 10  # a start bit and a stop bit around eight
 # How often the motors are looked at while one moves, and while none does [s].
 _MOVING_S, _IDLE_S = 0.004, 0.04
-
-
-@dataclass(frozen=True)
-class Write:
-    """What a servo was told: monotonic time [s], id, first register, bytes."""
-
-    stamp_s: float
-    servo: int
-    address: int
-    data: bytes
-
-    def as_dict(self) -> dict[str, float | int | list[int]]:
-        """The same in types that JSON has."""
-        return {
-            "stamp_s": self.stamp_s,
-            "servo": self.servo,
-            "address": self.address,
-            "data": list(self.data),
-        }
 
 
 class VirtualBus:
@@ -58,11 +39,12 @@ class VirtualBus:
     sooner than the bytes of question, return delays and answers take on a wire of this speed;
     protocol: a key of PROTOCOLS; models: servo id -> model number; usb_latency_s: the adapter
     passes bytes on to the host only every so often; link: a path that leads to the device even
-    after it was plugged in again; seed: of the faults; log: what to write everything into.
+    after it was plugged in again; seed: of the faults; log: what to write everything into;
+    kept_writes: how many of the latest writes are kept (0.1 kB each), None for all.
     Limits: any speed that the host sets on the port is accepted; bytes cannot collide; answers
     that nobody reads are lost beyond the terminal's buffer (about 4 kB); a real adapter also
-    passes on a full frame at once; every write is kept in memory (0.1 kB each). What a motor and
-    its registers do and do not: see `Motor`, `FeetechServo` and `DynamixelServo`.
+    passes on a full frame at once. What a motor and its registers do and do not: see `Motor`,
+    `FeetechServo` and `DynamixelServo`.
     """
 
     def __init__(
@@ -76,6 +58,7 @@ class VirtualBus:
         link: Path | None = None,
         seed: int = 0,
         log: BusLog | None = None,
+        kept_writes: int | None = None,
     ) -> None:
         now = time.monotonic()
         self._protocol, models = PROTOCOLS[protocol], models or {}
@@ -88,7 +71,7 @@ class VirtualBus:
         self._received = bytearray()
         self._waiting: list[tuple[float, int, bytes]] = []  # due [s], number, bytes to the host
         self._sent = 0
-        self._writes: list[Write] = []
+        self._writes: deque[Write] = deque(maxlen=kept_writes)
         self._faults: dict[int | None, Fault] = {}
         self._random = Random(seed)
         self._lock = threading.RLock()
@@ -128,7 +111,7 @@ class VirtualBus:
 
     @property
     def writes(self) -> tuple[Write, ...]:
-        """Everything that was written so far, oldest first; a SYNC_WRITE gives one per servo."""
+        """What was written so far and is kept, oldest first; a SYNC_WRITE gives one per servo."""
         return tuple(self._writes)
 
     def position(self, servo: int) -> float:
@@ -298,12 +281,13 @@ class VirtualBus:
     def _look(self) -> None:
         """Moves the motors on and notes where they are."""
         with self._lock:
-            now = time.monotonic()
+            now_ns = time.monotonic_ns()
+            now = now_ns / 1e9
             for servo in self._servos.values():
                 servo.advance(now)
             motors = {n: (s.position, s.motor.speed) for n, s in self._servos.items()}
         if self._log:
-            self._log.motion(motors)
+            self._log.motion(now_ns, motors)
         is_moving = any(speed for _, speed in motors.values())
         self._look_s = now + (_MOVING_S if is_moving else _IDLE_S)
 

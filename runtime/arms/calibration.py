@@ -76,19 +76,19 @@ def calibrations(
     wrong: list[str] = []
     ranges = _ranges(description)
     for column, (name, servo) in enumerate(parts(description).items()):
-        try:
-            free = ranges[name] >= FREE * STEPS_PER_TURN
-            one = calibration_of(present[:, column].tolist(), stored[servo], homing, free)
-        except ValueError:
-            wrong.append(f"{name} crosses the seam of its servo's turn")
-            continue
-        moved = one.upper_step - one.lower_step
-        if moved < ENOUGH * ranges[name]:
+        moved = int(np.ptp(np.unwrap(present[:, column].astype(float), period=STEPS_PER_TURN)))
+        free = ranges[name] >= FREE * STEPS_PER_TURN
+        if moved < ENOUGH * ranges[name] and not free:
             wrong.append(
                 f"{name} was moved {np.degrees(moved * STEP_RAD):.0f}° of"
                 f" {np.degrees(ranges[name] * STEP_RAD):.0f}°"
             )
-        found[name] = one
+            continue
+        try:
+            track = present[:, column].tolist()
+            found[name] = calibration_of(track, stored[servo], homing, free)
+        except ValueError:
+            wrong.append(f"{name} crosses the seam of its servo's turn")
     if wrong:
         raise ArmError(
             "; ".join(wrong),

@@ -145,7 +145,7 @@ def packet(servo: int, instruction: int, parameters: bytes = b"") -> bytes:
     """Instruction packet. Raises ValueError for an id above 254 or more than 1000 parameters."""
     if not 0 <= servo <= BROADCAST or len(parameters) > 1000:
         raise ValueError(f"no packet for id {servo} with {len(parameters)} parameter bytes")
-    body = bytes([instruction]) + parameters.replace(_STUFFED, _STUFFED + _STUFFING)
+    body = (bytes([instruction]) + parameters).replace(_STUFFED, _STUFFED + _STUFFING)
     packet = _HEADER + bytes([servo]) + (len(body) + 2).to_bytes(2, "little") + body
     return packet + crc16(packet).to_bytes(2, "little")
 

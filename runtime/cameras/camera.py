@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamvla_edge.runtime.errors import ObservationError
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -17,11 +19,18 @@ class Frame:
     stamp_s: float
 
 
+class EndOfFrames(ObservationError):
+    """A recording has been played: opening it again would play it again."""
+
+
 class Camera(Protocol):
     """A source of frames."""
 
     def read(self) -> Frame:
-        """The next frame, waited for. Raises ObservationError if none comes."""
+        """The next frame, waited for. Raises ObservationError if none comes.
+
+        EndOfFrames, which is one, says that none will ever come.
+        """
 
     def close(self) -> None:
         """Gives the device back."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dreamvla_edge.runtime.errors import ObservationError
 
-from .camera import Camera
+from .camera import Camera, EndOfFrames
 from .health import Limits, Stream, Verdict, follow, judge, look
 from .ring import Ring
 
@@ -64,6 +64,9 @@ class CameraThread:
                     self._camera = self._camera or self._open()
                     self._take(self._camera)
                     pause_s = _PAUSE_S
+                except EndOfFrames as end:
+                    self._error = end.found
+                    return
                 except Exception as error:
                     # Whatever it is: a thread that dies would leave the arm without eyes and
                     # nobody would say why.

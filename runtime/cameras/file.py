@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dreamvla_edge.runtime.errors import ObservationError
 from dreamvla_edge.runtime.specification import CameraSpecification
 
-from .camera import Frame
+from .camera import EndOfFrames, Frame
 from .pace import Pace
 from .source import CameraSource, check_options
 
@@ -27,7 +27,7 @@ class FileCamera:
     device: a folder (its pictures in the order of their names), a `.npz` archive (frames
     (n, height, width, 3) uint8 RGB: the array called after the role, or else the only one) or a
     video, which needs OpenCV. A frame is stamped when it is played.
-    options: `loop = false` ends after the last frame: then `read` raises ObservationError.
+    options: `loop = false` ends after the last frame: then `read` raises EndOfFrames.
     """
 
     def __init__(self, source: CameraSource, raw: CameraSpecification) -> None:
@@ -45,7 +45,7 @@ class FileCamera:
     def read(self) -> Frame:
         """The next frame, when it is due."""
         if self._next is None:
-            raise ObservationError(
+            raise EndOfFrames(
                 f"{self._path} has been played to its end",
                 "another frame",
                 "start again, or set options.loop of this camera to true",

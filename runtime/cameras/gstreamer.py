@@ -6,6 +6,7 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -79,7 +80,9 @@ class GstreamerCamera:
 
     def close(self) -> None:
         """Ends the pipeline."""
-        self._process.terminate()
+        # At SIGINT it stops its elements one by one, at SIGTERM it drops dead, which Argus's
+        # daemon does not forgive.
+        self._process.send_signal(signal.SIGINT)
         os.close(self._pipe)
         try:
             self._process.wait(_END_S)

@@ -14,8 +14,8 @@ def load_opencv() -> Any:
     # OpenCV reads this once, before its first V4L2 capture; its default of 10 s would keep the
     # thread of a dead camera, and with it the end of the program, waiting.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(TIMEOUT_S))
+    # And this when it is loaded. What fails is in our errors; its own lines would stand between.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     import cv2
 
-    # What fails is reported by our errors; OpenCV's own lines would stand between them.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2

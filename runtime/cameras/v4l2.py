@@ -22,7 +22,6 @@ PROPERTIES = (
 """Options that are set in the camera as OpenCV's CAP_PROP_<NAME>, in this order: the automatic
 ones first, since they lock the values that follow."""
 _BUFFERS = 2  # the driver fills one while the other is decoded; more would only add age
-_END_OF_JPEG = b"\xff\xd9"
 _ATTEMPTS = 3  # a frame that is damaged on the wire cannot be decoded; the next one can
 
 
@@ -92,7 +91,7 @@ class V4l2Camera:
         capture.set(cv2.CAP_PROP_FPS, source.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
         # OpenCV gives the picture before once more, under a new stamp, when it cannot decode one:
-        # so JPEGs are decoded here.
+        # so JPEGs are decoded here. (Before 4.12 half a JPEG became half a picture.)
         self._jpeg = fourcc == "MJPG"
         capture.set(cv2.CAP_PROP_CONVERT_RGB, float(not self._jpeg))
         for name in PROPERTIES:
@@ -128,8 +127,6 @@ class V4l2Camera:
             return None
         if not self._jpeg:
             return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGR2RGB))
-        if not data.tobytes().rstrip(b"\0").endswith(_END_OF_JPEG):
-            return None
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 

@@ -15,10 +15,11 @@ from dreamvla_edge.runtime.robot import describe, load_robot, open_robot_arm
 
 from . import realtime
 from .client import socket_path
-from .guardian import Guardian, Settings
+from .guardian import Guardian
 from .limits import limits_of
 from .lock import hold
 from .server import Server
+from .settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         robot = load_robot(options.robot)
         description = describe(robot, options.robot.parent)
         port = options.port or robot.arm.port
-        path = socket_path(robot.arm.port)
+        path = socket_path(options.robot)
         lock = hold(path.with_suffix(".lock"))
         granted = realtime.ask(not options.ordinary)
         guardian = Guardian(

@@ -13,17 +13,23 @@ from types import TracebackType
 import numpy as np
 
 from dreamvla_edge.runtime.errors import GuardianError
+from dreamvla_edge.runtime.robot import VIRTUAL, load_robot
 
-from .message import REPORT, Command, MessageError, Order, decode_report, encode
+from .message import REPORT, Command, MessageError, Order, decode_report, encode, readable
 
 
-def socket_path(port: str) -> Path:
-    """Where the guardian of a serial port listens, for this user."""
+def socket_path(robot: Path) -> Path:
+    """Where the guardian of a robot file listens, for this user. Raises RobotError.
+
+    There is one per serial port, by the name that the robot file gives: a cable that is plugged
+    in again may get another device. Every robot file has a virtual arm of its own.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     shared = Path(f"/tmp/dreamvla-edge-{os.getuid()}")
     folder = Path(runtime) / "dreamvla-edge" if runtime else shared
-    # The name the user gave: a cable that is plugged in again may get another device.
-    return folder / f"{hashlib.sha256(port.encode()).hexdigest()[:16]}.socket"
+    port = load_robot(robot).arm.port
+    arm = f"{port} of {robot.resolve()}" if port == VIRTUAL else port
+    return folder / f"{hashlib.sha256(arm.encode()).hexdigest()[:16]}.socket"
 
 
 class Client:
@@ -44,7 +50,7 @@ class Client:
                 "a guardian that runs, started by `dreamvla run`",
                 "start `dreamvla run` with this robot file first",
             ) from error
-        self._sequence = 0
+        self._sequence, self._last = 0, b""
         self.send(Command(order))
 
     def __enter__(self) -> Client:
@@ -66,11 +72,17 @@ class Client:
         return self._sequence
 
     def send(self, command: Command) -> None:
-        """Sends one command."""
+        """Sends one command; never waits for a guardian that does not read."""
         try:
-            self._socket.send(encode(command), socket.MSG_NOSIGNAL)
+            self._socket.send(encode(command), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError as error:
+            raise GuardianError(
+                "the guardian takes no commands",
+                "a guardian that reads its commands in every cycle",
+                "look whether its process is stopped and at the machine's load",
+            ) from error
         except OSError as error:
-            raise _ended() from error
+            raise self._ended() from error
 
     def reports(self, timeout_s: float = 0.0) -> list[bytes]:
         """The reports that wait, oldest first; waits for the first one up to timeout_s [s]."""
@@ -81,13 +93,16 @@ class Client:
         )[0]:
             try:
                 packet = self._socket.recv(REPORT.itemsize + 1)
+            except ConnectionResetError:
+                continue  # comes before what is left to read
             except OSError as error:
-                raise _ended() from error
+                raise self._ended() from error
             if not packet:
                 if packets:
                     break
-                raise _ended()
+                raise self._ended()
             packets.append(packet)
+            self._last = packet
         return packets
 
     def report(self, timeout_s: float = 1.0) -> np.void:
@@ -115,10 +130,14 @@ class Client:
         """Ends the connection; a guardian whose policy goes holds the arm."""
         self._socket.close()
 
-
-def _ended() -> GuardianError:
-    return GuardianError(
-        "the guardian has ended",
-        "a guardian that runs as long as its policy",
-        "read what it printed, look at the arm, then start again",
-    )
+    def _ended(self) -> GuardianError:
+        """The error of a connection that has ended, with the last word of the guardian."""
+        try:
+            said = readable(decode_report(self._last)["reason"])
+        except MessageError:
+            said = ""
+        return GuardianError(
+            f"the guardian has ended{said and ': '}{said}",
+            "a guardian that runs as long as its policy",
+            "read what it printed, look at the arm, then start again",
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,41 +13,24 @@ from dreamvla_edge.runtime.errors import ArmError
 
 from . import health
 from .guarded_arm import BLIND_S, GuardedArm
-from .limits import Acted, Array, Limits, Motion, Target, allow, brake
+from .limits import Limits, Target
 from .message import Command, Order, State
+from .mover import Mover
 from .plan import Plan, PlanError, make_plan
 from .report import Cycle, report
 from .schedule import Schedule
 from .server import Server
+from .settings import RAMP_S, Settings
 from .states import Event, after
 
-RAMP_S, RAMP_FROM = 1.0, 0.1
-"""From a stand to full speed: the first second of a motion is slow enough to be stopped."""
-LOWER_SPEED = 0.3
-"""Share of the velocity limits while the arm is lowered."""
 LOWER_S = 10.0
 """The arm is limp after so long, at rest or not: what asked for it gets worse by waiting."""
+ORPHAN_S = 30.0
+"""A guardian without a port and without clients ends after so long."""
 _AT_REST_RAD, _AT_REST_RAD_S = 0.05, 0.05
 _POSES = 3  # readings that agree before the first one is believed
-_STANDS_RAD_S = 1e-6
 _POWERED = (State.HOLD, State.RAMP, State.TRACK)
-
-
-@dataclass(frozen=True, eq=False)
-class Settings:
-    """How one run wants its arm guarded.
-
-    speed: share of the velocity limits; shadow: torque stays off, nothing is sent; limp: at the
-    end lower and go limp instead of holding; rest: angles (n,) [rad] for lowering, None for the
-    pose in which the arm was found; realtime: bits of what Linux granted.
-    """
-
-    rate_hz: float = 100.0
-    speed: float = 1.0
-    shadow: bool = False
-    limp: bool = False
-    rest: Array | None = None
-    realtime: int = 0
+_PERSONS = (Order.STOP, Order.LOWER, Order.CLEAR)
 
 
 class Guardian:
@@ -75,11 +57,10 @@ class Guardian:
         self._history = health.History()
         self._plan: Plan | None = None
         self._sequence = self._observed_ns = 0
-        nowhere = np.full(len(description.joints), np.nan)
-        self._motion = Motion(nowhere, np.zeros_like(nowhere), 0.0)
+        self._mover = Mover(self._arm, limits, self._period_s, settings.shadow)
         self._asked: Target | None = None
-        self._acted: tuple[Acted, ...] = ()
-        self._written = self._ending = self._over = False
+        self._ending = self._ended = self._over = False
+        self._needed_s = time.monotonic()
         self._act: Mapping[State, Callable[[float], None]] = {
             State.CONNECT: self._on_connect,
             State.IDENTIFY: self._on_identify,
@@ -116,7 +97,8 @@ class Guardian:
 
     def _cycle(self, number: int, missed: int, deadline_s: float) -> None:
         now_s = time.monotonic()
-        self._written, self._acted, self._asked, self._arm.bus_ns = False, (), None, 0
+        self._asked, self._arm.bus_ns = None, 0
+        self._mover.begin()
         self._obey(now_s)
         try:
             self._act[self._state](now_s)
@@ -125,6 +107,7 @@ class Guardian:
             self._happen(Event.FAULT, error.found, now_s)
         if self._ending:
             self._finish(now_s)
+        self._leave(now_s)
         self._server.send(
             report(
                 Cycle(
@@ -135,10 +118,10 @@ class Guardian:
                     state=self._state,
                     reason=self._reason,
                     reading=self._arm.believed,
-                    motion=self._motion,
+                    motion=self._mover.motion,
                     asked=self._asked,
-                    acted=self._acted,
-                    written=self._written,
+                    acted=self._mover.acted,
+                    written=self._mover.written,
                     speed=self._speed(now_s),
                     realtime=self._settings.realtime,
                     sequence=self._sequence,
@@ -148,6 +131,13 @@ class Guardian:
                 )
             )
         )
+
+    def _leave(self, now_s: float) -> None:
+        """Ends a guardian that has neither an arm to guard nor anybody who asks for one."""
+        if self._arm.is_open or not self._server.alone:
+            self._needed_s = now_s
+        elif now_s - self._needed_s > ORPHAN_S:
+            self._over = True
 
     # Orders
 
@@ -171,6 +161,9 @@ class Guardian:
             self._happen(Event.CLEAR, "cleared", now_s)
         elif command.order is Order.END:
             self._ending = True
+        if command.order in _PERSONS:
+            # What was seen before it is no reason to move after it.
+            self._observed_ns = max(self._observed_ns, round(now_s * 1e9))
 
     def _follow(self, command: Command, now_s: float) -> None:
         """Takes waypoints that follow from something newer than the last ones did."""
@@ -178,7 +171,7 @@ class Guardian:
         if self._ending or self._state not in _POWERED or not newer:
             return
         target = None if self._plan is None else self._plan.at(now_s)
-        start = self._motion.position if target is None else target.joints
+        start = self._mover.motion.position if target is None else target.joints
         try:
             self._plan = make_plan(command.waypoints, now_s, start)
         except PlanError as error:
@@ -188,12 +181,16 @@ class Guardian:
         self._happen(Event.WAYPOINTS, "", now_s)
 
     def _finish(self, now_s: float) -> None:
-        """On the way to the end: the arm stands, or is limp, or cannot be reached."""
-        self._halt(Event.WAYPOINTS_OUT, "ending", now_s)
-        if self._settings.limp and self._state in (State.HOLD, State.STOP):
-            self._happen(Event.LOWER, "ending limp", now_s)
+        """On the way to the end: the arm stands, or is limp, or cannot be reached.
+
+        It is told once: a stop while it is lowered stays a stop.
+        """
+        if not self._ended:
+            self._ended = True
+            limp = self._settings.limp and not self._settings.shadow
+            self._halt(Event.LOWER if limp else Event.WAYPOINTS_OUT, "ending", now_s)
         reached = self._arm.is_open and self._arm.blind_s(now_s) <= BLIND_S
-        moving = reached and np.abs(self._motion.velocity).max() > _STANDS_RAD_S
+        moving = reached and self._mover.moves
         self._over = self._state is State.LIMP or not (moving or self._state is State.LOWER)
 
     def _halt(self, event: Event, reason: str, now_s: float) -> None:
@@ -209,6 +206,7 @@ class Guardian:
 
     def _on_connect(self, now_s: float) -> None:
         self._history = health.History()
+        self._mover.forget()
         self._arm.open()
         self._happen(Event.PORT_OPEN, "", now_s)
 
@@ -226,11 +224,10 @@ class Guardian:
     def _on_enable(self, now_s: float) -> None:
         if not self._settings.shadow:
             self._arm.enable()
-        reading = self._arm.read() or self._arm.believed
+        reading = self._arm.read()
         if reading is not None:
-            still = np.zeros_like(reading.joints)
-            self._motion = Motion(reading.joints, still, reading.gripper)
-            reason = "shadow: torque stays off" if self._settings.shadow else "ready"
+            self._mover.take_over(reading)
+            reason = "shadow: nothing is sent" if self._settings.shadow else "ready"
             self._happen(Event.TORQUE_ON, reason, now_s)
 
     def _on_powered(self, now_s: float) -> None:
@@ -244,17 +241,18 @@ class Guardian:
                 self._halt(Event.WAYPOINTS_OUT, "no waypoints left", now_s)
         blind = reading is None and self._arm.blind_s(now_s) > BLIND_S
         if self._asked is None or blind:
-            self._brake()
+            self._mover.brake()
         else:
-            self._move(self._asked, now_s)
+            self._mover.move(self._asked, self._speed(now_s))
 
     def _on_lower(self, now_s: float) -> None:
         reading = self._judged(now_s)
         if self._state is not State.LOWER or self._rest is None:
-            self._brake()
+            self._mover.brake()
             return
-        self._asked = Target(self._rest, np.zeros_like(self._rest), self._motion.gripper)
-        self._move(self._asked, now_s)
+        gripper = self._mover.motion.gripper
+        self._asked = Target(self._rest, np.zeros_like(self._rest), gripper)
+        self._mover.move(self._asked, self._speed(now_s))
         at_rest = (
             reading is not None
             and np.abs(reading.joints - self._rest).max() < _AT_REST_RAD
@@ -273,20 +271,23 @@ class Guardian:
     def _on_fault(self, now_s: float) -> None:
         """Brakes, then sends nothing: the servos hold their last goal by themselves.
 
-        A goal sent again after the arm has sagged would be a leap.
+        A goal sent again after the arm has sagged would be a leap. An arm that was never taken
+        over is only looked at.
         """
-        if self._arm.is_open and self._judged(now_s) is not None:
-            if np.abs(self._motion.velocity).max() > _STANDS_RAD_S:
-                self._brake()
-
-    # Measuring and moving
+        if not self._arm.is_open:
+            return
+        if not self._mover.has_arm:
+            self._arm.read()
+        elif self._judged(now_s) is not None and self._mover.moves:
+            self._mover.brake()
 
     def _judged(self, now_s: float) -> ArmReading | None:
         """A believed reading; what it says of the servos' health becomes an event."""
         reading = self._arm.read()
         if reading is not None:
             # Without torque there is no goal to differ from.
-            sent = reading.joints if self._settings.shadow else self._motion.position
+            shadow = self._settings.shadow
+            sent = reading.joints if shadow else self._mover.motion.position
             verdict, self._history = health.judge(
                 self._health, self._names, reading, sent, self._history
             )
@@ -294,30 +295,6 @@ class Guardian:
                 self._halt(Event.DROP if verdict.drop else Event.FAULT, verdict.text, now_s)
         return reading
 
-    def _move(self, target: Target, now_s: float) -> None:
-        believed = self._arm.believed
-        measured = self._motion.position if believed is None else believed.joints
-        allowed = allow(
-            self._limits, target, self._motion, measured, self._period_s, self._speed(now_s)
-        )
-        self._acted = allowed.acted
-        self._send(allowed.motion)
-
-    def _brake(self) -> None:
-        self._send(brake(self._limits, self._motion, self._period_s))
-
-    def _send(self, motion: Motion) -> None:
-        """Only what was sent counts as the last motion."""
-        if not self._settings.shadow:
-            self._arm.write(motion)
-            self._written = True
-        self._motion = motion
-
     def _speed(self, now_s: float) -> float:
         """Share of the velocity limits in force."""
-        speed = self._settings.speed
-        if self._state is State.LOWER:
-            return min(LOWER_SPEED, speed)
-        if self._state is State.RAMP:
-            return speed * min(max((now_s - self._since_s) / RAMP_S, RAMP_FROM), 1.0)
-        return speed
+        return self._settings.share(self._state, now_s - self._since_s)

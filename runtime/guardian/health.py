@@ -56,7 +56,7 @@ def judge(
             text = f"{name}: {servo.voltage_v:.1f} V, needs {limits.voltage_v.min:.1f}"
             conditions[f"{name} low"] = VOLTAGE_CYCLES, Verdict(True, text)
         elif servo.voltage_v > limits.voltage_v.max or _VOLTAGE in servo.faults:
-            text = f"{name}: {servo.voltage_v:.1f} V, allowed {limits.voltage_v.max:.1f}"
+            text = f"{name}: voltage fault at {servo.voltage_v:.1f} V"
             conditions[f"{name} high"] = VOLTAGE_CYCLES, Verdict(False, text)
     cycles = {key: history.cycles.get(key, 0) + 1 for key in conditions}
     stalled = _stalled(limits, reading, sent, history)

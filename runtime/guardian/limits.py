@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.arms.description import ArmDescription
-from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
+from dreamvla_edge.runtime.arms.kinematics import chain_of, tool_position
 
 from .message import Limit
 
@@ -60,7 +60,7 @@ def limits_of(description: ArmDescription) -> Limits:
         stop_acceleration=own.per_joint("stop_acceleration_rad_s2", chain.names),
         windup=own.per_joint("windup_rad", chain.names),
         box=None if box is None else (np.array(box.min, float), np.array(box.max, float)),
-        tool=lambda joints: forward(chain, joints).position,
+        tool=tool_position(chain),
     )
 
 
@@ -233,7 +233,7 @@ def _leaves(limits: Limits, velocity: Array, last: Motion, period_s: float) -> b
     """Whether the place where this velocity could stop is further outside the box than now."""
     way = velocity * period_s + velocity * np.abs(velocity) / (2 * limits.stop_acceleration)
     there = outside(limits, last.position + way)
-    return there > outside(limits, last.position)
+    return there > 0.0 and there > outside(limits, last.position)
 
 
 def _gripper(wanted: float, last: float, period_s: float) -> float:

@@ -20,11 +20,9 @@ def hold(path: Path) -> IO[str]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
         file.close()
         raise GuardianError(
-            f"a guardian runs for this arm already (process {holder})",
+            f"a guardian runs for this arm already (process {holder(path) or 'unknown'})",
             "one guardian per arm",
             "talk to it with `dreamvla arm monitor`, or end it with Ctrl-C where it was started",
         ) from error
@@ -32,3 +30,11 @@ def hold(path: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def holder(path: Path) -> int | None:
+    """The process that locked the file last, dead or alive; None if there was none."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

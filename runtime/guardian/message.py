@@ -194,6 +194,13 @@ def new_report() -> NDArray[Any]:
     return record
 
 
+def with_reason(report: bytes, reason: str) -> bytes:
+    """The same report with another reason: the last word to a client that is refused."""
+    record = np.frombuffer(report, REPORT).copy()
+    record["reason"] = text(reason, "reason", REPORT)
+    return record.tobytes()
+
+
 def padded(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Values of n joints in an array for MAX_JOINTS, NaN behind them. Raises ValueError."""
     if len(values) > MAX_JOINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -10,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from dreamvla_edge.runtime.errors import GuardianError
-from dreamvla_edge.runtime.robot import load_robot
 
 from .client import Client, socket_path
+from .lock import holder
 from .message import Command, Order
 
 _START_S, _END_S = 15.0, 20.0  # to listen; to stand, or to be lowered, and leave
@@ -23,7 +24,8 @@ class GuardianProcess:
 
     robot: path of the robot file; port: instead of the file's; speed, shadow, limp, ordinary: as
     of the program. Use as a context: leaving it tells the guardian to end, which leaves the arm
-    held (or limp). Raises GuardianError if it does not start.
+    held (or limp). A guardian whose own run has died is told to end before; one that is driven
+    stays. Raises GuardianError if it does not start.
     """
 
     def __init__(
@@ -35,16 +37,25 @@ class GuardianProcess:
         limp: bool = False,
         ordinary: bool = False,
     ) -> None:
-        self.socket = socket_path(load_robot(robot).arm.port)
+        self.socket = socket_path(robot)
         command = [sys.executable, "-m", "dreamvla_edge.runtime.guardian", str(robot)]
         command += [f"--speed={speed}", *(["--port", port] if port else [])]
         flags = {"--shadow": shadow, "--limp": limp, "--ordinary": ordinary}
         command += [name for name, wanted in flags.items() if wanted]
         self._output = tempfile.TemporaryFile()
+        _end_orphan(self.socket)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=self._output, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # whoever reads ours must not wait for a guardian left over
+            stderr=self._output,
+            start_new_session=True,
         )
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self._process.terminate()
+            raise
 
     def __enter__(self) -> GuardianProcess:
         """Runs since it was made."""
@@ -71,11 +82,17 @@ class GuardianProcess:
         return self._output.read().decode(errors="replace")
 
     def end(self) -> None:
-        """Tells it to end and waits; raises GuardianError if it does not in time."""
+        """Tells it to end and waits; raises GuardianError if it does not in time, or had failed."""
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.wait(_END_S)
+            code = self._process.wait(_END_S)
+            if code:
+                raise GuardianError(
+                    f"the guardian failed (exit code {code}): {self.output.strip() or 'silently'}",
+                    "a guardian that ends when it is told to",
+                    "look at the arm: its servos keep their last goal; then start again",
+                )
         except subprocess.TimeoutExpired as error:
             raise GuardianError(
                 f"the guardian (process {self.pid}) does not end",
@@ -96,17 +113,34 @@ class GuardianProcess:
                     "a guardian that runs",
                     "correct what it says, then start again",
                 )
-            try:
-                Client(self.socket).close()
+            if holder(self.socket.with_suffix(".lock")) == self.pid and self._listens():
                 return
-            except GuardianError:
-                time.sleep(0.02)
+            time.sleep(0.02)
         self._process.kill()
         raise GuardianError(
             f"the guardian did not listen within {_START_S:g} s",
             "a guardian that runs",
             "look at the machine's load, then start again",
         )
+
+    def _listens(self) -> bool:
+        try:
+            Client(self.socket).close()
+        except GuardianError:
+            return False
+        return True
+
+
+def _end_orphan(socket: Path) -> None:
+    """Ends a guardian that nobody drives; the arm stays as that one leaves it.
+
+    Where somebody drives, the connection is refused before the order is read.
+    """
+    with contextlib.suppress(GuardianError), Client(socket, Order.DRIVE) as client:
+        client.send(Command(Order.END))
+        deadline = time.monotonic() + _END_S
+        while time.monotonic() < deadline:
+            client.reports(0.1)
 
 
 def tell(socket: Path, order: Order, reason: str) -> None:

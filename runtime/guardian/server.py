@@ -8,13 +8,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from .message import COMMAND, Command, MessageError, Order, decode
+from .message import COMMAND, Command, MessageError, Order, decode, new_report, with_reason
 
 _BACKLOG = 8
 _MOST_CLIENTS = 16
 _BUFFER = 1 << 20
 """Reports that wait for a client to read them: some seconds [byte]."""
-_MOST_COMMANDS = 32
+_MOST_COMMANDS = 8
 """Taken from one client per cycle: a client that floods the socket delays nobody but itself."""
 
 
@@ -51,6 +51,12 @@ class Server:
         self._socket.setblocking(False)
         self._clients: list[socket.socket] = []
         self._policy: socket.socket | None = None
+        self._last = new_report().tobytes()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._clients
 
     def receive(self) -> Received:
         """Takes what waits; only the policy's waypoints are taken, from one policy at a time."""
@@ -72,6 +78,7 @@ class Server:
                 if command.order is Order.DRIVE:
                     if self._policy not in (None, client):
                         refused.append("another policy drives already")
+                        self._give(client, with_reason(self._last, refused[-1]))
                         self._drop(client)
                         break
                     self._policy = client
@@ -83,13 +90,9 @@ class Server:
 
     def send(self, report: bytes) -> None:
         """Gives every client a report; one that does not read misses it."""
-        for client in tuple(self._clients):
-            try:
-                client.send(report, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError:
-                pass  # closed: `receive` sees it and says so
+        self._last = report
+        for client in self._clients:
+            self._give(client, report)
 
     def close(self) -> None:
         """Ends all connections."""
@@ -99,8 +102,8 @@ class Server:
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, InterruptedError, ConnectionError):
-            while True:
+        with contextlib.suppress(OSError):  # nobody waits, or has gone again, or no file is left
+            for _ in range(_BACKLOG):
                 client, _ = self._socket.accept()
                 if len(self._clients) >= _MOST_CLIENTS:
                     client.close()
@@ -123,6 +126,10 @@ class Server:
             if not packets[-1]:
                 break
         return packets
+
+    def _give(self, client: socket.socket, report: bytes) -> None:
+        with contextlib.suppress(OSError):  # full; or closed, which `receive` sees
+            client.send(report, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
     def _drop(self, client: socket.socket) -> None:
         if client is self._policy:

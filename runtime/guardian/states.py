@@ -43,6 +43,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.LOWER, Event.LOWERED): State.LIMP,
     (State.FAULT, Event.CLEAR): State.CONNECT,
     (State.LIMP, Event.CLEAR): State.CONNECT,
+    # A stop must not be lost on the way; without torque there is nothing to hold.
+    **{(state, Event.STOP): State.FAULT for state in _START},
     **{(state, Event.STOP): State.STOP for state in _POWERED},
     **{(state, Event.LOWER): State.LOWER for state in (*_POWERED, State.STOP)},
     **{(state, Event.DROP): State.LOWER for state in (*_POWERED, State.STOP, State.FAULT)},

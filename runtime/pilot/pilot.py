@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class Pilot:
         self._command: float | None = None
         self._pace = Pace(base, manifest.network.window)
         self._observed_ns = 0
+        self._pausing = False
 
     @property
     def factor(self) -> float:
@@ -87,6 +89,7 @@ class Pilot:
         if self._recorder is not None:
             self._recorder.event("instruction", instruction)
         self._instruction, self._command = instruction, None
+        self._observed_ns = time.monotonic_ns()  # older pictures show what was before
         self._pace.restart(time.monotonic())
 
     def step(self) -> Decision | None:
@@ -97,10 +100,12 @@ class Pilot:
         """
         state = State(int(self._watch.report["state"]))
         if state not in _DRIVING or self._watch.blind:
-            if self._pace.begun:
-                self.instruct(self._instruction)
+            self._pausing = True
             time.sleep(_PAUSE_S)
             return None
+        if self._pausing:
+            self._pausing = False
+            self.instruct(self._instruction)
         time.sleep(max(0.0, self._pace.next_s - time.monotonic()))
         now_s = time.monotonic()
         sights = self._cameras.sights(self._pace.times_s(now_s))
@@ -116,7 +121,7 @@ class Pilot:
 
     def _observe(self, sight: Sight) -> Observation:
         """Shows the policy a step that it was too busy to decide upon."""
-        state = self._state_at(sight)
+        state = self._state_of(self._watch.report_at(_moment_ns(sight)))
         self._policy.observe(sight.primary.image, sight.wrist.image, state)
         self._record_frames(sight)
         return Observation(sight.primary.stamp_s, sight.wrist.stamp_s, state)
@@ -131,11 +136,12 @@ class Pilot:
     ) -> Decision | None:
         begin_s = time.monotonic()
         self._observed_ns = observed_ns = _moment_ns(sight)
-        state = self._state_at(sight)
+        report = self._watch.report_at(observed_ns)  # now: after the policy it may be forgotten
+        state = self._state_of(report)
         noise = self._noise()
         chunk = self._policy.act(sight.primary.image, sight.wrist.image, state, noise)
         thought_s = time.monotonic()
-        way = self._route(chunk, observed_ns)
+        way = self._route(chunk, report, observed_ns)
         sent = self._watch.drive(observed_ns, way.waypoints)
         if not sent:
             return None
@@ -175,7 +181,7 @@ class Pilot:
         shape = (manifest.network.action_steps, ACTION_VALUES)
         return self._random.standard_normal(shape, dtype=np.float32)
 
-    def _route(self, chunk: Chunk, observed_ns: int) -> Route:
+    def _route(self, chunk: Chunk, report: Any, observed_ns: int) -> Route:
         """Waypoints from where the arm was, or was sent, when it was observed.
 
         A target is what the guardian sent, not what was asked: it stays near the arm.
@@ -184,7 +190,6 @@ class Pilot:
         self._action = self._use.use(chunk.actions)
         self._command = float(self._action[6])
         actions = [self._action, *(executed(later, action) for later in chunk.actions[1:])]
-        report = self._watch.report_at(observed_ns)
         joints = report["measured" if action.anchor == "measured" else "sent"]
         count = len(self._description.joints)
         return route(
@@ -197,8 +202,8 @@ class Pilot:
             self._pace.period_s,
         )
 
-    def _state_at(self, sight: Sight) -> NDArray[np.float32]:
-        reading = reading_of(self._watch.report_at(_moment_ns(sight)))
+    def _state_of(self, report: Any) -> NDArray[np.float32]:
+        reading = reading_of(report)
         if self._command is None:
             command = self._specification.action.gripper
             self._command = motion.gripper_command(command, reading.gripper)

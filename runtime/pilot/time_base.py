@@ -35,8 +35,15 @@ def choose(
     period_s: of the data set [s]; waypoints: of one chunk; speed: share wanted, up to 1.
     Real time needs waypoints left when the next chunk arrives: two steps, one after the other,
     must fit into a chunk. Stretched, a step takes one period. Raises LatencyError if real time is
-    asked for and 95 % of the steps do not fit into one period less than a chunk has.
+    asked for and 95 % of the steps do not fit into one period less than a chunk has, or the
+    speed is not that of the data set.
     """
+    if wish == "real" and speed != 1.0:
+        raise LatencyError(
+            f"real time at {speed:g} of the speed",
+            "the speed of the data set in real time",
+            "leave out --speed, or leave out --time-base real",
+        )
     latency_s = float(np.percentile(steps_s, 95))
     if wish == "real" and latency_s > (waypoints - 1) * period_s:
         raise LatencyError(

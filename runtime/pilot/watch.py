@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from dreamvla_edge.runtime.cameras.camera_pair import CameraPair
-from dreamvla_edge.runtime.errors import DreamvlaError
+from dreamvla_edge.runtime.errors import GuardianError
 from dreamvla_edge.runtime.guardian.client import Client
 from dreamvla_edge.runtime.guardian.message import Command, Order, Waypoint, decode_report
 
 _PERIOD_S = 0.005
 _REPORTS = 400  # some seconds
+_SILENT_S = 2.0
+"""A guardian that says nothing for so long is stopped or lost."""
 _MOVES_RAD_S = 0.05
 """An arm that is faster changes what its cameras see."""
 
@@ -34,7 +37,7 @@ class Watch:
         self._reports: deque[Any] = deque(maxlen=_REPORTS)
         self._lock = threading.Lock()
         self._blind = ""
-        self._error: DreamvlaError | None = None
+        self._error: Exception | None = None
         self._ended = threading.Event()
         self._reports.append(client.report())
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -76,7 +79,9 @@ class Watch:
             return True
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Holds the arm and ends the thread."""
+        with contextlib.suppress(GuardianError):
+            self.order(Order.HOLD, "the run ends")
         self._ended.set()
         self._thread.join()
 
@@ -85,15 +90,23 @@ class Watch:
             raise self._error
 
     def _run(self) -> None:
+        heard_s = time.monotonic()
         try:
             while not self._ended.wait(_PERIOD_S):
                 for packet in self._client.reports():
                     self._keep(packet)
                     self._reports.append(decode_report(packet))
-                velocity = self._reports[-1]["velocity"]
-                self._cameras.move(bool(np.nanmax(np.abs(velocity)) > _MOVES_RAD_S))
+                    heard_s = time.monotonic()
+                if time.monotonic() - heard_s > _SILENT_S:
+                    raise GuardianError(
+                        f"the guardian has been silent for {_SILENT_S:g} s",
+                        "a report in every cycle",
+                        "look at the arm, whether its process is stopped, and at the machine's load",
+                    )
+                velocity = np.abs(self._reports[-1]["velocity"])
+                self._cameras.move(bool((velocity > _MOVES_RAD_S).any()))
                 self._look(self._cameras.verdict(time.monotonic()).reason)
-        except DreamvlaError as error:
+        except Exception as error:  # whatever it is: nobody watches the cameras any more
             self._error = error
 
     def _look(self, reason: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from dreamvla_edge.runtime.arms import dynamixel, feetech
 from dreamvla_edge.runtime.arms.bus import Bus, Codec
+from dreamvla_edge.runtime.arms.port import Port
 from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 CODECS: dict[str, Codec] = {"feetech": feetech, "dynamixel": dynamixel}
@@ -70,14 +71,21 @@ def test_a_silent_servo_is_named_and_the_others_are_read(
         assert bus.ping(1) == 0
 
 
-def test_the_question_after_a_silence_is_another_one(virtual: VirtualBus, protocol: str) -> None:
+def test_the_question_after_a_silence_is_another_one(
+    virtual: VirtualBus, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One byte longer, at the front where there is a register in front; the values are the same."""
+    sent: list[bytes] = []
+    send = Port._send
+    monkeypatch.setattr(Port, "_send", lambda port, p: (sent.append(p), send(port, p))[1])
     with connected(virtual, protocol, 0.05) as bus:
-        for first in ("present_position", "model"):
+        for name, value in (("present_position", 2300), ("model", MODELS[protocol])):
+            sent.clear()
             for _ in range(3):
-                assert bus.sync_read([9], first, first).silent == (9,)
-                (values,) = bus.sync_read([4], first, first).values.values()
-                assert values == {first: {"present_position": 2300, "model": MODELS[protocol]}[first]}
+                assert bus.sync_read([9], name, name).silent == (9,)
+                assert bus.sync_read([4], name, name).values == {4: {name: value}}
+            assert sent[0] == sent[4] != sent[2]
+            assert sent[1] == sent[5] != sent[3]
 
 
 def test_writing_many_servos(virtual: VirtualBus, protocol: str) -> None:

@@ -52,3 +52,12 @@ def test_torque_takes_on_and_off_only() -> None:
         assert [table.encode("torque_enable", value) for value in (0, 1)] == [b"\0", b"\1"]
         with pytest.raises(ValueError, match="0 to 1"):
             table.encode("torque_enable", 128)
+
+
+def test_what_is_stored_stands_below_the_first_register_of_the_ram() -> None:
+    """Torque is the first that power off forgets, in both kinds."""
+    for table in TABLES.values():
+        torque = table.registers["torque_enable"].address
+        for name, register in table.registers.items():
+            assert table.is_stored(name) == (register.address < torque), name
+        assert all(table.is_stored(name) for name in table.fixed)

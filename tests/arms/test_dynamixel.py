@@ -90,9 +90,7 @@ def test_the_crc_is_that_of_the_sdk(data: bytes) -> None:
 def test_the_manuals_packets() -> None:
     """PING of servo 1, and READ of present_position, as the e-manual prints them."""
     assert dynamixel.ping(1) == bytes.fromhex("FF FF FD 00 01 03 00 01 19 4E")
-    assert dynamixel.read(1, 132, 4) == bytes.fromhex(
-        "FF FF FD 00 01 07 00 02 84 00 04 00 1D 15"
-    )
+    assert dynamixel.read(1, 132, 4) == bytes.fromhex("FF FF FD 00 01 07 00 02 84 00 04 00 1D 15")
     assert dynamixel.write(1, 116, (512).to_bytes(4, "little")) == bytes.fromhex(
         "FF FF FD 00 01 09 00 03 74 00 00 02 00 00 CA 89"
     )
@@ -101,9 +99,7 @@ def test_the_manuals_packets() -> None:
     )
     assert dynamixel.sync_write(
         116, {1: (150).to_bytes(4, "little"), 2: (170).to_bytes(4, "little")}
-    ) == bytes.fromhex(
-        "FF FF FD 00 FE 11 00 83 74 00 04 00 01 96 00 00 00 02 AA 00 00 00 82 87"
-    )
+    ) == bytes.fromhex("FF FF FD 00 FE 11 00 83 74 00 04 00 01 96 00 00 00 02 AA 00 00 00 82 87")
 
 
 def test_a_status_of_the_manual() -> None:

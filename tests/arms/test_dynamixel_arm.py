@@ -19,7 +19,7 @@ from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 KOCH = load_description("koch")
 WATCHDOG, TORQUE, ERROR, DRIVE_MODE = 98, 64, 70, 10
-GOAL_PWM, GOAL_CURRENT, CURRENT = 100, 102, 126
+GOAL_PWM, GOAL_CURRENT, CURRENT, VELOCITY = 100, 102, 126, 128
 EXPIRED = 255
 
 
@@ -79,9 +79,7 @@ def test_an_expired_watchdog_stays_a_fault_until_the_arm_is_enabled(
     assert reading.joints.tolist() == there.tolist()
 
 
-def test_one_servo_whose_watchdog_expired_is_named(
-    virtual: VirtualBus, arm: DynamixelArm
-) -> None:
+def test_one_servo_whose_watchdog_expired_is_named(virtual: VirtualBus, arm: DynamixelArm) -> None:
     """A broken wire to it is enough; found after a pause only, since it answers well otherwise."""
     arm.enable()
     virtual.registers(4)[WATCHDOG] = EXPIRED
@@ -129,6 +127,15 @@ def test_load_and_current_of_models_that_measure_one_of_them(
     servos = arm.read().servos
     assert (servos[0].load, servos[0].current_a) == pytest.approx((0.25, 0.35))
     assert (servos[2].load, servos[2].current_a) == pytest.approx((-0.5, 0.735))
+
+
+def test_velocity_counts_in_units_of_0_229_turns_a_minute(
+    virtual: VirtualBus, arm: DynamixelArm
+) -> None:
+    """100 units up and down."""
+    for servo, units in ((1, 100), (2, -100)):
+        virtual.registers(servo)[VELOCITY : VELOCITY + 4] = units.to_bytes(4, "little", signed=True)
+    assert arm.read().velocity[:3].tolist() == pytest.approx([2.39808, -2.39808, 0], abs=1e-5)
 
 
 def test_the_grip_is_limited_by_current_or_by_pwm(virtual: VirtualBus, arm: DynamixelArm) -> None:

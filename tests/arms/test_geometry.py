@@ -20,15 +20,24 @@ from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.rotation import Array, matrix_from_axis_angle
 
 JOINTS = ("pan", "lift", "elbow", "flex", "roll")
-INERTIA = '<inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>'
+INERTIA = (
+    '<inertial><mass value="1"/>'
+    '<inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>'
+)
 
 # Fixed joints at the base, between joints and before the tool; axes of every kind and length.
 URDF = f"""<?xml version="1.0"?>
 <robot name="crooked">
   <link name="world"/>
-  <link name="base">{INERTIA}</link> <link name="a">{INERTIA}</link> <link name="b">{INERTIA}</link>
-  <link name="c">{INERTIA}</link> <link name="c2">{INERTIA}</link> <link name="d">{INERTIA}</link>
-  <link name="e">{INERTIA}</link> <link name="hand">{INERTIA}</link> <link name="jaw">{INERTIA}</link>
+  <link name="base">{INERTIA}</link>
+  <link name="a">{INERTIA}</link>
+  <link name="b">{INERTIA}</link>
+  <link name="c">{INERTIA}</link>
+  <link name="c2">{INERTIA}</link>
+  <link name="d">{INERTIA}</link>
+  <link name="e">{INERTIA}</link>
+  <link name="hand">{INERTIA}</link>
+  <link name="jaw">{INERTIA}</link>
   <joint name="stand" type="fixed"><parent link="world"/><child link="base"/>
     <origin xyz="0.1 -0.2 0.3" rpy="0.1 0.2 -0.3"/></joint>
   <joint name="lift" type="revolute"><parent link="a"/><child link="b"/>
@@ -105,12 +114,19 @@ def tool_frame(path: list[Array | Hinge], angles: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("read", "text", "tool", "kind"),
-    [(urdf_path, URDF, "hand", "body"), (mjcf_path, MJCF, "tip", "site"), (mjcf_path, MJCF, "e", "body")],
+    [
+        (urdf_path, URDF, "hand", "body"),
+        (mjcf_path, MJCF, "tip", "site"),
+        (mjcf_path, MJCF, "e", "body"),
+    ],
 )
 def test_the_tool_is_where_mujoco_has_it(read: Any, text: str, tool: str, kind: str) -> None:
     """At random joint angles, to a nanometre; limits and order too."""
     # MuJoCo joins links that are fixed to one another unless it is told not to.
-    told = text.replace("<robot name=\"crooked\">", '<robot name="crooked"><mujoco><compiler fusestatic="false"/></mujoco>')
+    told = text.replace(
+        '<robot name="crooked">',
+        '<robot name="crooked"><mujoco><compiler fusestatic="false"/></mujoco>',
+    )
     model = mujoco.MjModel.from_xml_string(told)
     data = mujoco.MjData(model)
     path = read(text.encode(), tool)
@@ -158,9 +174,7 @@ def test_a_description_may_leave_its_geometry_to_a_file(
     for angles in np.random.default_rng(5).uniform(-1, 1, (10, 5)):
         frame = tool_frame(read(text.encode(), source), angles)
         pose = forward(chain, angles)
-        np.testing.assert_allclose(
-            pose.position, (frame @ [0.01, 0, 0.02, 1])[:3], atol=1e-12
-        )
+        np.testing.assert_allclose(pose.position, (frame @ [0.01, 0, 0.02, 1])[:3], atol=1e-12)
         np.testing.assert_allclose(pose.rotation, frame[:3, :3], atol=1e-12)
     assert description.joints[4].lower_rad == -2.0
 
@@ -188,7 +202,9 @@ def test_a_toml_file_with_a_urdf_beside_it(tmp_path: Path) -> None:
     description = load_description(str(file))
     assert description.joints[0].upper_rad == 1.8
     assert description.limits.workspace_m is None
-    (tmp_path / "arm.urdf").write_text(URDF.replace('"elbow" type="revolute"', '"elbow" type="floating"'))
+    (tmp_path / "arm.urdf").write_text(
+        URDF.replace('"elbow" type="revolute"', '"elbow" type="floating"')
+    )
     with pytest.raises(ArmError, match="'elbow' is floating"):
         load_description(str(file))
 
@@ -243,7 +259,7 @@ def test_entities_are_refused(text: str, coding: str) -> None:
         (mjcf_path, MJCF.replace('quat="2 0 0 1"', 'quat="0 0 0 0"'), "zero"),
         (mjcf_path, MJCF.replace('pos="0 0 0.05"', 'pos="0 0"'), "3 numbers"),
         (mjcf_path, MJCF.replace('pos="0 0 0.05"', 'pos="0 0 inf"'), "3 numbers"),
-        (mjcf_path, MJCF.replace("<joint name=\"lift\"/>", "<freejoint/>"), "free joint"),
+        (mjcf_path, MJCF.replace('<joint name="lift"/>', "<freejoint/>"), "free joint"),
         (urdf_path, URDF.replace('<child link="a"/>', ""), "no child link"),
         (urdf_path, URDF.replace('xyz="0 2 0"', 'xyz="0 0 0"'), "zero"),
     ],

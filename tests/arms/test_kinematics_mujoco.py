@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+import pytest
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward, jacobian
 
 # Body frames and ranges as in TheRobotStudio/SO-ARM100 so101_new_calib.xml, in quaternions; the
 # tool frame is the one of so101.toml (z out of the gripper) instead of the model's gripperframe.
-MODEL = """
+SO101 = """
 <mujoco>
   <compiler angle="radian" autolimits="true"/>
   <worldbody>
@@ -34,11 +35,40 @@ MODEL = """
 </mujoco>
 """
 
+# Body frames, axes and ranges as in mujoco_menagerie low_cost_robot_arm.xml, the base turned so
+# that x is forward; the tool frame is the one of koch.toml.
+KOCH = """
+<mujoco>
+  <compiler angle="radian" autolimits="true"/>
+  <worldbody>
+    <body name="base_link" quat="0 0 0 1">
+      <body pos="0.012 0 0.0409">
+        <joint name="shoulder_pan" axis="0 0 -1" range="-2.2 2.2"/><geom size="0.01"/>
+        <body pos="0 -0.0209 0.0154">
+          <joint name="shoulder_lift" axis="0 1 0" range="-1.57 0.6"/><geom size="0.01"/>
+          <body pos="-0.0148 0.0065 0.1083">
+            <joint name="elbow_flex" axis="0 -1 0" range="-1.57 1.45"/><geom size="0.01"/>
+            <body pos="-0.10048 5e-05 0.0026999">
+              <joint name="wrist_flex" axis="0 1 0" range="-2.0 2.0"/><geom size="0.01"/>
+              <body pos="-0.045 0.013097 0">
+                <joint name="wrist_roll" axis="1 0 0" range="-3.14 3.14"/><geom size="0.01"/>
+                <site name="tool" pos="-0.0668 0.00715 0.0005" quat="1 0 -1 0"/>
+              </body>
+            </body>
+          </body>
+        </body>
+      </body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
 
-def test_poses_and_jacobians_agree() -> None:
+
+@pytest.mark.parametrize(("name", "text"), [("so101", SO101), ("koch", KOCH)])
+def test_poses_and_jacobians_agree(name: str, text: str) -> None:
     """To 0.1 µm at 100 random joint angles; the quaternions above have six digits."""
-    model = mujoco.MjModel.from_xml_string(MODEL)
-    data, chain = mujoco.MjData(model), chain_of(load_description("so101"))
+    model = mujoco.MjModel.from_xml_string(text)
+    data, chain = mujoco.MjData(model), chain_of(load_description(name))
     names = tuple(model.joint(i).name for i in range(model.njnt))
     assert names == chain.names
     np.testing.assert_allclose(model.jnt_range, np.stack([chain.lower, chain.upper], axis=1))

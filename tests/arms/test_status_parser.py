@@ -84,9 +84,7 @@ def test_a_cut_packet_does_not_take_the_next_one_along(framing: Framing, length:
 
 
 @given(st.data(), framings, st.integers(2, 100), st.integers(0, 7))
-def test_a_flipped_bit_is_noticed(
-    data: st.DataObject, framing: Framing, at: int, bit: int
-) -> None:
+def test_a_flipped_bit_is_noticed(data: st.DataObject, framing: Framing, at: int, bit: int) -> None:
     """One damaged byte behind the header never gives a status."""
     status = data.draw(statuses(framing, SIZE))
     damaged = bytearray(framing.frame(status))
@@ -109,8 +107,8 @@ def test_a_packet_is_given_as_soon_as_it_is_complete(framing: Framing) -> None:
     [
         *(("feetech", f) for f in ("FF", "FF FF", "FF FF 01", "FF FF 01 04", "FF FF 01 04 00 FF")),
         ("dynamixel", "FF FF FD 00"),
-        ("dynamixel", "FF FF FD 00 01 2D 00 55 00"),
-        ("dynamixel", "FF FF FD 00 01 38 00 55 00 FF FF FD"),
+        ("dynamixel", "FF FF FD 00 01 39 00 55 00"),  # the longest that 40 bytes can become
+        ("dynamixel", "FF FF FD 00 01 39 00 55 00 FF FF FD"),
     ],
 )
 def test_a_false_beginning_does_not_delay_the_answer(protocol: str, false: str) -> None:
@@ -148,14 +146,14 @@ def test_a_right_checksum_alone_makes_no_feetech_status(body: list[int]) -> None
         "01 06 00 02 00 01 02",  # an instruction
         "01 06 00 55 08 01 02",  # no error number
         "01 06 01 55 00 01 02",
-        "01 09 00 55 00 01 FF FF FD",  # three bytes that would have been four
+        "01 08 00 55 00 01 FF FF FD",  # FF FF FD that is not stuffed
     ],
 )
 def test_a_right_crc_alone_makes_no_dynamixel_status(body: str) -> None:
     """Id, length, instruction, error byte and stuffing have their rules."""
     packet = bytes.fromhex("FF FF FD 00" + body)
     packet += crc16(packet).to_bytes(2, "little")
-    for size in (2, 3):
+    for size in (2, 3, 4):
         assert dynamixel.StatusParser(size).feed(packet + bytes(8)) == []
 
 

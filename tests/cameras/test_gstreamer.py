@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,23 @@ def test_a_pipeline_that_dies() -> None:
 
     assert wait_for(gone)
     camera.close()
+
+
+def test_a_pipeline_is_asked_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By SIGINT, at which GStreamer stops cleanly, also while it gives nothing."""
+    program, ended = tmp_path / PROGRAM, tmp_path / "ended"
+    program.write_text(
+        "#!/bin/bash\n"
+        f"trap 'touch {ended}; exit' INT\n"
+        """pipe=$(printf '%s\\n' "$@" | sed -n 's/^fd=//p')\n"""
+        f"head -c {47 * 212} /dev/zero >&$pipe\n"
+        "while true; do sleep 0.02; done\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    camera = piped(BARS)
+    camera.close()
+    assert ended.exists()
 
 
 def test_without_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:

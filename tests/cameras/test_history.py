@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -81,6 +82,17 @@ def test_every_step_is_due_once(start_s: float, rate_hz: float, waits_s: list[fl
         after = due[-1] if due else after
         # A rounding error of the clock at 10^6 s is 10^-10 s.
         assert start_s + (after + 1) * period_s > now_s - 1e-9
+
+
+@given(start_s=st.floats(0, 1e6), rate_hz=st.floats(1, 120), number=st.integers(0, 10000))
+def test_a_step_is_due_at_its_time_and_not_the_smallest_moment_before(
+    start_s: float, rate_hz: float, number: int
+) -> None:
+    """Rounding in the division must not show a step that has not come."""
+    period_s = 1 / rate_hz
+    time_s = start_s + number * period_s
+    before = steps_due(start_s, period_s, -1, math.nextafter(time_s, -math.inf), most=1)
+    assert all(start_s + n * period_s < time_s for n in before)
 
 
 def test_a_long_pause_fills_the_window_and_no_more() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cameras.sources import PERIOD_S, picture, specification, wait_for
-from dreamvla_edge.runtime.cameras import Camera, CameraSource, Frame
+from dreamvla_edge.runtime.cameras import Camera, CameraSource, Frame, open_camera
 from dreamvla_edge.runtime.cameras.camera_pair import CameraPair
 from dreamvla_edge.runtime.cameras.camera_thread import CameraThread
 from dreamvla_edge.runtime.cameras.health import GOOD, Limits
@@ -113,6 +114,18 @@ def test_a_camera_that_failed_is_opened_again(started: Start) -> None:
     opened[-1].read = broken  # type: ignore[method-assign]
     count = len(opened)
     assert wait_for(lambda: len(opened) > count and condition(thread) == "good")
+
+
+def test_a_recording_that_ends_is_not_played_again(tmp_path: Path, started: Start) -> None:
+    """Its last frame grows old, and the verdict says why."""
+    path = tmp_path / "frames.npz"
+    np.savez(path, np.stack([picture(seed=seed) for seed in range(5)]))
+    source = CameraSource(kind="file", device=str(path), fps=50, options={"loop": False})
+    thread = started(lambda: open_camera(source, specification()))
+    assert wait_for(lambda: condition(thread) == "stale" and len(thread.ring.frames()) == 5)
+    time.sleep(0.5)  # a camera that failed would be open again
+    assert len(thread.ring.frames()) == 5
+    assert thread.verdict(time.monotonic()).reason.endswith("has been played to its end")
 
 
 def test_its_own_error_is_in_the_verdict(started: Start) -> None:

@@ -86,6 +86,14 @@ def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
         assert recording.frames["wrist"].stamps_s[number] == step.wrist_s
 
 
+def test_a_jpeg_keeps_coloured_edges(tmp_path: Path) -> None:
+    """What a policy is shown in a replay is nearly what it saw: 95 % with all colours."""
+    recording, given = made(tmp_path / "r", steps=1)
+    found, _ = recording.frames["primary"].seen(given[0].primary_s)
+    error = np.mean((found.astype(float) - picture(0, 200, 200)) ** 2)
+    assert 10 * np.log10(255**2 / error) > 45
+
+
 @given(
     st.lists(st.floats(width=32), min_size=7, max_size=7),
     st.lists(st.floats(), min_size=5, max_size=5),

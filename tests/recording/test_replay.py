@@ -170,12 +170,20 @@ def test_an_arm_moves_as_recorded(tmp_path: Path) -> None:
     assert (end - 2048) * 2 * np.pi / 4096 == pytest.approx(last, abs=0.03)
 
 
-def test_another_arm_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arm", "ahead_s", "said"),
+    [("koch", 0.1, "moved a so101"), ("so101", 1e9, "s after its observation")],
+)
+def test_what_no_arm_could_follow_is_refused(
+    tmp_path: Path, arm: str, ahead_s: float, said: str
+) -> None:
     recorder = Recorder(tmp_path / "r", header())
-    recorder.step(random_step(np.random.default_rng(0), 0))
+    step = random_step(np.random.default_rng(0), 0)
+    times_s = step.observed_s + ahead_s * np.array([0.1, 0.5, 1.0])
+    recorder.step(replace(step, times_ns=(times_s * 1e9).astype(np.int64)))
     recorder.close()
     robot = tmp_path / "robot.toml"
-    robot.write_text(new_text("table", "koch", "virtual", SIMULATED))
+    robot.write_text(new_text("table", arm, "virtual", SIMULATED))
     done = dreamvla("replay", tmp_path / "r", "--arm", robot)
     assert done.returncode == 15
-    assert "shoulder_pan" in cure_of(done.stderr)[0]
+    assert said in cure_of(done.stderr)[0]

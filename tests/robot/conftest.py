@@ -17,7 +17,7 @@ SIMULATED = {role: CameraSource(kind="simulated") for role in ("primary", "wrist
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[BusProcess]:
     """Servos of an SO-101, every joint in its middle."""
-    with BusProcess("so101", link=tmp_path / "port") as process:
+    with BusProcess("so101", link=tmp_path / "port", log=tmp_path / "bus.log") as process:
         yield process
 
 

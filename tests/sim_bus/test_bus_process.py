@@ -77,7 +77,7 @@ def test_the_log_holds_every_byte_and_the_motion(tmp_path: Path) -> None:
     assert max(speed for _, _, speed in motion) == pytest.approx(1000 * step, abs=1e-5)
     for (t0, p0, v0), (t1, p1, v1) in pairwise(motion):
         most = max(v0, v1) + 30 * (t1 - t0)  # a speed ramp of 32 rad/s² may lie between
-        assert -1e-6 <= p1 - p0 <= most * (t1 - t0) + 1e-6
+        assert -step / 20 <= p1 - p0 <= most * (t1 - t0) + 1e-6  # some hundredths past the goal
     moving = [b[0] - a[0] for a, b in pairwise(motion) if a[2]]
     idle = [b[0] - a[0] for a, b in pairwise(motion) if not a[2]]
     assert sorted(moving)[len(moving) // 2] < 0.005

@@ -74,6 +74,20 @@ def test_stuck_presses_instead_of_turning(virtual_bus: VirtualBus, host: Client)
     assert int.from_bytes(block[13:15], "little") == round(2.7 / 0.0065)
 
 
+def test_a_bus_on_which_all_motors_are_stuck(virtual_bus: VirtualBus, host: Client) -> None:
+    """They answer, and turn again when it is over."""
+    virtual_bus.fault(Fault("stuck"))
+    for servo in (1, 4):
+        host.ask(feetech(servo, 3, b"\x28\x01"), 6)
+        host.ask(feetech(servo, 3, b"\x2a" + (2250).to_bytes(2, "little")), 6)
+    time.sleep(0.1)
+    assert (host.ask(READ_4, 8), host.ask(READ_1, 8)) == (GOOD_4, GOOD_1)
+    virtual_bus.mend()
+    start = time.monotonic()
+    while (virtual_bus.position(1), virtual_bus.position(4)) != (2250, 2250):
+        assert time.monotonic() - start < 30
+
+
 def test_a_slow_motor(virtual_bus: VirtualBus, host: Client) -> None:
     """A hundredth of the speed, answers as fast as ever."""
     virtual_bus.fault(Fault("slow", 4, 0.01))

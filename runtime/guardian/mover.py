@@ -1,0 +1,70 @@
+"""The goal that is sent: from where the arm was taken over, within the limits, to a stand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamvla_edge.runtime.arms.arm import ArmReading
+
+from .guarded_arm import GuardedArm
+from .limits import Acted, Limits, Motion, Target, allow, brake
+
+_STANDS_RAD_S = 1e-6
+
+
+class Mover:
+    """Moves an arm's goal, one control period [s] at a time.
+
+    shadow: goals move but are not sent. motion: what was sent last, NaN before the arm is taken
+    over; acted, written: the limits that acted, and whether something was sent, since `begin`.
+    """
+
+    def __init__(self, arm: GuardedArm, limits: Limits, period_s: float, shadow: bool) -> None:
+        self._arm, self._limits, self._period_s, self._shadow = arm, limits, period_s, shadow
+        nowhere = np.full_like(limits.lower, np.nan)
+        self._nowhere = Motion(nowhere, np.zeros_like(nowhere), np.nan)
+        self.motion = self._nowhere
+        self.acted: tuple[Acted, ...] = ()
+        self.written = False
+
+    @property
+    def has_arm(self) -> bool:
+        """Whether the arm was taken over."""
+        return self.motion is not self._nowhere
+
+    @property
+    def moves(self) -> bool:
+        """Whether the goal is on its way."""
+        return bool(np.abs(self.motion.velocity).max() > _STANDS_RAD_S)
+
+    def begin(self) -> None:
+        """A new period."""
+        self.acted, self.written = (), False
+
+    def take_over(self, reading: ArmReading) -> None:
+        """The goal is where the arm is, and stands."""
+        still = np.zeros_like(reading.joints)
+        self.motion = Motion(reading.joints, still, reading.gripper)
+
+    def forget(self) -> None:
+        """The arm is somebody else's, or nobody's."""
+        self.motion = self._nowhere
+
+    def move(self, target: Target, speed: float) -> None:
+        """One step towards a target; speed: share of the velocity limits."""
+        believed = self._arm.believed
+        measured = self.motion.position if believed is None else believed.joints
+        allowed = allow(self._limits, target, self.motion, measured, self._period_s, speed)
+        self.acted = allowed.acted
+        self._send(allowed.motion)
+
+    def brake(self) -> None:
+        """One step on the shortest way to a stand."""
+        self._send(brake(self._limits, self.motion, self._period_s))
+
+    def _send(self, motion: Motion) -> None:
+        """Only what was sent counts as the last motion."""
+        if not self._shadow:
+            self._arm.write(motion)
+            self.written = True
+        self.motion = motion
