@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo check test test-all
+.PHONY: help setup demo check system test test-all
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -17,9 +17,12 @@ check: setup  ## format, lint, types
 	$(BIN)/python tools/typeview.py
 	$(BIN)/mypy
 
-test: check  ## check, then the fast tests
+system:
+	-@tools/system.sh
+
+test: check system  ## check, then the fast tests
 	$(BIN)/pytest -m "not slow"
 
-test-all: check  ## check, then every test, then the base install under Python 3.10
+test-all: check system  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest
 	tools/python310.sh

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import select
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import dialogue
 from .command import example, shared_options
 from .report import Report
 
@@ -69,9 +69,9 @@ def calibrate(robot: Path, lerobot_id: str | None, yes: bool, report: Report) ->
         text = _new_text(robot, description, found)
         new = {} if lerobot_id is not None else _settings(description, found)
         _show(description, found, before, new, report)
-        if new and not yes and not _confirmed("Write the new values into the servos?"):
+        if new and not yes and not dialogue.confirmed("Write the new values into the servos?"):
             raise click.Abort
-        _write(arm, robot, text, new)
+        _write(arm, robot, text, before, new)
     report.text(f"calibration of {len(found)} servos noted in {robot}")
     report.document({"robot": robot, "calibration": msgspec.to_builtins(found)})
     report.next("arm", "limits", robot)
@@ -85,20 +85,22 @@ def _by_hand(
 
     from dreamvla_edge.runtime.arms.calibration import calibrations
 
-    _say("Hold the arm: its torque goes off when you press Enter.")
-    _line()
+    dialogue.say("Hold the arm: its torque goes off when you press Enter.")
+    dialogue.line()
     arm.release()
-    _say("Put every joint into the middle of its range, the gripper too, then press Enter.")
-    _line()
+    dialogue.say("Put every joint into the middle of its range, the gripper too, then press Enter.")
+    dialogue.line()
     track = [_positions(arm)]
-    _say("Move every joint slowly to both of its ends, one after another; then press Enter.")
+    dialogue.say(
+        "Move every joint slowly to both of its ends, one after another; then press Enter."
+    )
     shown_s = time.monotonic()
-    while not _line_waits():
+    while not dialogue.line_waits():
         track.append(_positions(arm))
         if time.monotonic() - shown_s > SHOWN_S:
             shown_s = time.monotonic()
             _show_moved(description, np.array(track))
-    _line()
+    dialogue.line()
     track.append(_positions(arm))
     stored = {servo: values["homing_offset"] for servo, values in before.items()}
     report.progress(f"{len(track)} positions recorded")
@@ -195,30 +197,51 @@ def _settings(
     }
 
 
-def _write(arm: Arm, robot: Path, text: str, new: Mapping[int, Mapping[str, int]]) -> None:
-    """Stores the settings, reads them back and writes the file; a Ctrl-C waits for the end."""
-    from dreamvla_edge.runtime.errors import ArmError
+def _write(
+    arm: Arm, robot: Path, text: str, before: Registers, new: Mapping[int, Mapping[str, int]]
+) -> None:
+    """Stores the settings, reads them back and writes the file; a Ctrl-C waits for the end.
+
+    If anything fails the servos that were written to get their old values back: one half of a
+    calibration would be a wrong angle that nobody notices.
+    """
+    from dreamvla_edge.runtime.errors import ArmError, DreamvlaError
     from dreamvla_edge.runtime.interrupts import held_back
 
     from .written import write_file
 
+    begun: list[int] = []
     with held_back():
-        for servo, values in new.items():
-            arm.store(servo, values)
-        after = arm.registers() if new else {}
-        wrong = [
-            f"servo {servo}: {name} is {after[servo][name]}, not {value}"
-            for servo, values in new.items()
-            for name, value in values.items()
-            if after[servo][name] != value
-        ]
-        if wrong:
-            raise ArmError(
-                "; ".join(wrong),
-                "the values that were written",
-                "switch servo power off and on, then calibrate again",
-            )
-        write_file(robot, text.encode())
+        try:
+            for servo, values in new.items():
+                begun.append(servo)
+                arm.store(servo, values)
+            _require_stored(arm, new)
+            write_file(robot, text.encode())
+        except DreamvlaError:
+            for servo in begun:
+                with contextlib.suppress(ArmError):
+                    arm.store(servo, {name: before[servo][name] for name in new[servo]})
+            raise
+
+
+def _require_stored(arm: Arm, new: Mapping[int, Mapping[str, int]]) -> None:
+    """Raises ArmError if the servos say otherwise than they were told."""
+    from dreamvla_edge.runtime.errors import ArmError
+
+    after = arm.registers() if new else {}
+    wrong = [
+        f"servo {servo}: {name} is {after[servo][name]}, not {value}"
+        for servo, values in new.items()
+        for name, value in values.items()
+        if after[servo][name] != value
+    ]
+    if wrong:
+        raise ArmError(
+            "; ".join(wrong),
+            "the values that were written",
+            "switch servo power off and on, then calibrate again",
+        )
 
 
 def _show(
@@ -239,7 +262,7 @@ def _show(
     ]
     if rows and (report.as_json or report.verbosity < 0):
         for joint, servo, register, old, value in rows:
-            _say(f"{joint} (servo {servo}) {register}: {old} -> {value}")
+            dialogue.say(f"{joint} (servo {servo}) {register}: {old} -> {value}")
     if rows:
         report.table(("joint", "servo", "register", "old", "new"), rows)
     else:
@@ -274,27 +297,3 @@ def _show_moved(description: ArmDescription, track: object) -> None:
             for n, m in zip(parts(description), moved, strict=True)
         )
         click.echo("\r" + "  ".join(degrees), err=True, nl=False)
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
-
-
-def _line_waits() -> bool:
-    return bool(select.select([0], [], [], 0)[0])
-
-
-def _line() -> str:
-    """A line from stdin, byte by byte: a buffer would hide from `_line_waits` what it holds."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            raise click.Abort
-        line += byte
-    return line.decode(errors="replace").strip()
-
-
-def _confirmed(question: str) -> bool:
-    click.echo(f"{question} [y/N] ", err=True, nl=False)
-    return _line().lower() in ("y", "yes")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dreamvla_edge.runtime.guardian.client import Client
 
-SHARE = 1.0
+SHARE = 0.25
 """Of the velocity limits: the way is planned with it, and the guardian enforces it."""
 AHEAD_S, PERIOD_S = 1.0, 0.1
 """How far ahead the arm is told its way, and how often [s]: if this command dies, the arm holds."""
@@ -127,9 +127,12 @@ def _move(
 
 def _elsewhere(record: np.void) -> Exception:
     from dreamvla_edge.runtime.errors import GuardianError
-    from dreamvla_edge.runtime.guardian.message import State, readable
+    from dreamvla_edge.runtime.guardian.message import Limit, State, readable
 
     state, reason = State(int(record["state"])).name, readable(record["reason"])
+    limit = Limit(int(record["limit"]))
+    if limit is not Limit.NONE:
+        reason = f"{reason} (held back by the limit {limit.name})".strip()
     return GuardianError(
         f"the arm is in {state} and not at rest" + (f": {reason}" if reason else ""),
         "an arm that moves to its rest pose",

@@ -31,7 +31,7 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
     from dreamvla_edge.runtime.errors import ArmError
 
     ports = [port] if port else [adapter.port for adapter in adapters()]
-    rows, entries = [], []
+    rows, entries, notes = [], [], []
     for candidate in ports:
         found: tuple[FoundServo, ...] = ()
         problem = ""
@@ -41,6 +41,7 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
             if port:
                 raise
             problem = error.found
+            notes.append(error.cure)
         rows += [_row(candidate, servo) for servo in found]
         if not found:
             rows.append((candidate, problem or "no servo answers", *[""] * 6))
@@ -54,6 +55,8 @@ def scan(port: str | None, bauds: tuple[int, ...], report: Report) -> None:
     if any(not entry["servos"] for entry in entries):
         for name, speeds in tried.items():
             report.text(f"tried {name} at {', '.join(map(str, speeds))} baud")
+    for note in dict.fromkeys(notes):
+        report.text(f"what to do: {note}")
     report.document({"ports": entries, "bauds_tried": tried})
 
 

@@ -42,6 +42,7 @@ EXTRAS = {
     "safetensors": "export",
     "pyarrow": "record",
     "av": "record",
+    "cv2": "camera",
     "dreamvla_edge.model": "export",  # an image for a robot may leave these two out
     "dreamvla_edge.export": "export",
 }

@@ -42,6 +42,19 @@ def read_key(line: str, character: str) -> tuple[str, Key | None]:
     return (line + character if character.isprintable() else line), None
 
 
+def has_keys() -> bool:
+    """Whether there is a terminal, and it may be read.
+
+    In the background of a shell, touching it would suspend the run.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # a terminal, but not the one that controls this process
+        return True
+
+
 class Keyboard:
     """Reads the terminal in a thread; without a terminal there are no keys.
 
@@ -52,8 +65,7 @@ class Keyboard:
     def __init__(self, stop: Callable[[], None]) -> None:
         self.line, self._stop = "", stop
         self._keys: queue.SimpleQueue[Key] = queue.SimpleQueue()
-        # In the background of a shell, touching the terminal would suspend the run.
-        self._terminal = sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+        self._terminal = has_keys()
         self._ended = threading.Event()
 
     def __enter__(self) -> Keyboard:

@@ -136,7 +136,7 @@ def _port_of(description: ArmDescription, port: str | None, report: Report) -> s
     from dreamvla_edge.runtime.errors import ArmError, RobotError
 
     tried = [port] if port else [adapter.port for adapter in adapters()]
-    answers, fitting = [], []
+    answers, fitting, cures = [], [], []
     for candidate in tried:
         report.progress(f"asking the servos on {candidate}")
         try:
@@ -145,6 +145,7 @@ def _port_of(description: ArmDescription, port: str | None, report: Report) -> s
             if port:
                 raise
             answers.append(error.found)
+            cures.append(error.cure)
             continue
         ids = ", ".join(f"{servo.servo} (model {servo.model})" for servo in found)
         answers.append(f"on {candidate} answer {ids or 'no servos'}")
@@ -162,7 +163,8 @@ def _port_of(description: ArmDescription, port: str | None, report: Report) -> s
     raise RobotError(
         "; ".join(answers) or "no USB serial adapter is connected",
         f"the servos of a {description.name} at {description.baud} baud: {models}",
-        "connect the arm and switch on its power; `dreamvla arm scan` shows who answers;"
+        "; ".join(dict.fromkeys(cures))
+        or "connect the arm and switch on its power; `dreamvla arm scan` shows who answers;"
         " or make a robot without an arm: dreamvla robot init --virtual",
     )
 

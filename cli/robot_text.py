@@ -100,7 +100,7 @@ port = {port}
 
 # Where the arm may lose its torque, one angle [rad] per joint: `dreamvla arm home` goes there, and
 # it is where the arm is lowered to before it is switched off.
-# rest = [0.0, -1.7, 1.6, 1.2, 0.0]
+# rest = [0.0, -1.7, 1.65, 0.9, 0.0]
 
 # Instead of the limits of this kind of arm. All of them must be given together;
 # `dreamvla arm limits robot.toml` shows those that hold now.

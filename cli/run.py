@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from .command import example, shared_options
 from .report import Report
 
 if TYPE_CHECKING:
+    from dreamvla_edge.runtime.recording.recorder import Recorder
+
     from .keyboard import Keyboard
     from .run_status import Status
     from .session import Session
@@ -100,10 +104,24 @@ def command(
         status = _drive(parts, seconds, report)
     report.document(status.document())
     report.text(status.line)
+    if parts.recorder is not None:
+        _tell(parts.recorder, report)
     if shadow:
         report.next(*_again(bundle, robot_file, instruction), "--speed", 0.25)
     elif speed < 1:
         report.next(*_again(bundle, robot_file, instruction))
+
+
+def _tell(recorder: Recorder, report: Report) -> None:
+    """What became of the recording: nothing is lost without a word."""
+    written = recorder.written
+    report.document({"recording": {"folder": recorder.folder, **asdict(written)}})
+    report.text(f"recording: {recorder.folder}; look at it with `dreamvla doctor`")
+    if written.dropped:
+        lost = ", ".join(f"{count} of {name}" for name, count in written.dropped.items())
+        report.text(f"  records that could not be kept: {lost}")
+    if written.stopped:
+        report.text(f"  {written.stopped}")
 
 
 def _again(bundle: Path, robot_file: Path, instruction: str) -> tuple[object, ...]:
@@ -112,17 +130,23 @@ def _again(bundle: Path, robot_file: Path, instruction: str) -> tuple[object, ..
 
 def _drive(parts: Session, seconds: float | None, report: Report) -> Status:
     """Steps until time is up or a person ends it."""
+    from dreamvla_edge.runtime.errors import GuardianError
     from dreamvla_edge.runtime.guardian.message import Order
 
-    from .keyboard import KEYS, Keyboard
+    from .keyboard import KEYS, Keyboard, has_keys
     from .run_status import Status
 
     joints = tuple(joint.name for joint in parts.description.joints)
     status = Status(parts.base, joints, parts.guardian.output.strip())
-    report.text(KEYS if sys.stdin.isatty() else "running; Ctrl-C ends")
+    report.text(KEYS if has_keys() else "running; Ctrl-C ends")
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     shown_s = 0.0
-    with Keyboard(lambda: parts.watch.order(Order.STOP, "stopped at the keyboard")) as keyboard:
+
+    def stop() -> None:
+        with suppress(GuardianError):  # it has ended, and so does the run
+            parts.watch.order(Order.STOP, "stopped at the keyboard")
+
+    with Keyboard(stop) as keyboard:
         while time.monotonic() < end_s and _obey(keyboard, parts):
             decision = parts.pilot.step()
             if decision is not None:
@@ -139,6 +163,7 @@ def _drive(parts: Session, seconds: float | None, report: Report) -> Status:
 
 def _obey(keyboard: Keyboard, parts: Session) -> bool:
     """Does what the keys say; False when the run shall end."""
+    from dreamvla_edge.runtime.errors import ObservationError
     from dreamvla_edge.runtime.guardian.message import Order
 
     for key in keyboard.take():
@@ -152,5 +177,8 @@ def _obey(keyboard: Keyboard, parts: Session) -> bool:
             parts.pilot.instruct(parts.pilot.instruction)
         elif key.action == "instruct":
             parts.watch.order(Order.HOLD, "a new instruction")
-            parts.pilot.instruct(key.text)
+            try:
+                parts.pilot.instruct(key.text)
+            except ObservationError as error:  # the arm goes on as it was told before
+                click.echo(f"\n{error}", err=True)
     return True

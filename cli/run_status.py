@@ -13,6 +13,7 @@ from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.pilot.time_base import TimeBase
 
 _RECENT = 30
+_REPORTS = 1000
 
 
 class Status:
@@ -28,10 +29,12 @@ class Status:
         self._decisions, self._factor = 0, base.factor
         self._worst_error_m = 0.0
         self._seen = -1
-        self._lateness_ms: list[float] = []
+        self._cycles = 0
+        self._late_us: Counter[int] = Counter()  # of a run of days; in steps of 10 µs
+        self._lately_ms: deque[float] = deque(maxlen=_REPORTS)
         self._limits: Counter[str] = Counter()
         self._last_limit = "none"
-        self._states: list[tuple[float, str, str]] = []
+        self._states: deque[tuple[float, str, str]] = deque(maxlen=_REPORTS)
         self._newest: Any = None
 
     def decided(self, decision: Decision) -> None:
@@ -47,7 +50,10 @@ class Status:
             if int(report["cycle"]) <= self._seen:
                 continue
             self._seen, self._newest = int(report["cycle"]), report
-            self._lateness_ms.append(int(report["lateness_ns"]) / 1e6)
+            lateness_ns = int(report["lateness_ns"])
+            self._cycles += 1
+            self._late_us[round(lateness_ns, -4) // 1000] += 1
+            self._lately_ms.append(lateness_ns / 1e6)
             limit = Limit(int(report["limit"]))
             if limit is not Limit.NONE:
                 self._last_limit = self._limit_name(limit, int(report["limit_joint"]))
@@ -68,7 +74,7 @@ class Status:
                 f"{state}{f' ({reason})' if reason else ''}",
                 f"{self.rate_hz:.1f} Hz",
                 f"{self._base.name} x{self._factor:.2f}",
-                f"late {np.percentile(self._lateness_ms[-1000:], 99):.2f} ms",
+                f"late {np.percentile(self._lately_ms, 99):.2f} ms",
                 f"limit: {self._last_limit}",
                 "real-time" if int(self._newest["realtime"]) & 1 else "not real-time",
             ]
@@ -83,17 +89,19 @@ class Status:
 
     def document(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        late = self._lateness_ms or [0.0]
-        p50, p99, p999 = (float(np.percentile(late, share)) for share in (50, 99, 99.9))
         newest = self._newest
         return {
             "decisions": self._decisions,
             "rate_hz": self.rate_hz,
             "time_base": self._base.name,
             "speed_factor": self._factor,
-            "guardian_cycles": len(self._lateness_ms),
+            "guardian_cycles": self._cycles,
             "missed_cycles": 0 if newest is None else int(newest["missed"]),
-            "lateness_ms": {"p50": p50, "p99": p99, "p999": p999},
+            "lateness_ms": {
+                "p50": self._late_ms(50),
+                "p99": self._late_ms(99),
+                "p999": self._late_ms(99.9),
+            },
             "realtime": newest is not None and bool(int(newest["realtime"]) & 1),
             "realtime_refused": self._why_not,
             "rejected_readings": 0 if newest is None else int(newest["rejected"]),
@@ -104,6 +112,15 @@ class Status:
                 for at_s, state, reason in self._states
             ],
         }
+
+    def _late_ms(self, percent: float) -> float:
+        """So many percent of the cycles began at most so much too late [ms]."""
+        counted = 0
+        for late_us, cycles in sorted(self._late_us.items()):
+            counted += cycles
+            if counted >= percent / 100 * self._cycles:
+                return late_us / 1000
+        return 0.0
 
     def _limit_name(self, limit: Limit, joint: int) -> str:
         where = f" of {self._joints[joint]}" if 0 <= joint < len(self._joints) else ""

@@ -178,7 +178,7 @@ def _ready(client: Client) -> Any:
     """The first report of an arm that is held. Raises ArmError with what went wrong instead."""
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
-        report = client.report()
+        report = client.report(_READY_S)
         state = State(int(report["state"]))
         if state in (State.HOLD, State.RAMP, State.TRACK):
             return report

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from dreamvla_edge.runtime.arms import connect, own_driver
 from dreamvla_edge.runtime.arms.arm import Arm
@@ -18,6 +19,7 @@ from dreamvla_edge.runtime.arms.description import (
     calibrated,
     load_description,
 )
+from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
 from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.errors import RobotError
 from dreamvla_edge.runtime.specification import Contract
@@ -77,6 +79,8 @@ def load_robot(path: Path) -> Robot:
             "one angle [rad] for each of " + _ranges(description),
             "correct the angles, or remove the line",
         )
+    if rest is not None:
+        _require_reachable(rest, description, path)
     return robot
 
 
@@ -116,6 +120,18 @@ def _within(rest: tuple[float, ...], description: ArmDescription) -> bool:
         joint.lower_rad <= angle <= joint.upper_rad
         for joint, angle in zip(joints, rest, strict=True)
     )
+
+
+def _require_reachable(rest: tuple[float, ...], description: ArmDescription, path: Path) -> None:
+    """Raises RobotError if the workspace limit would keep the arm from its rest pose."""
+    box = description.limits.workspace_m
+    point = forward(chain_of(description), np.array(rest)).position
+    if box is not None and not ((point >= box.min) & (point <= box.max)).all():
+        raise RobotError(
+            f"arm.rest of {path} puts the tool point at {(point.round(3) + 0.0).tolist()} m",
+            f"a point between {list(box.min)} and {list(box.max)} m, the limit workspace_m",
+            "choose another rest pose, or give [arm.limits] with a larger workspace_m",
+        )
 
 
 def _ranges(description: ArmDescription) -> str:

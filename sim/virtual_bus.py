@@ -69,7 +69,8 @@ class VirtualBus:
         self._baud, self._usb_latency_s, self._log = baud, usb_latency_s, log
         self._wire_free_s = self._look_s = now
         self._received = bytearray()
-        self._waiting: list[tuple[float, int, bytes]] = []  # due [s], number, bytes to the host
+        # due [s], number, bytes to the host, whether a fault makes them late
+        self._waiting: list[tuple[float, int, bytes, bool]] = []
         self._sent = 0
         self._writes: deque[Write] = deque(maxlen=kept_writes)
         self._faults: dict[int | None, Fault] = {}
@@ -234,15 +235,24 @@ class VirtualBus:
         now = time.monotonic()
         if self._log:
             self._log.received(data)
-        self._wire_free_s = max(self._wire_free_s, now) + self._wire_s(data)
+        self._wire_free_s = now + self._wire_s(data)
         self._received += data
         with self._lock:
             for instruction in self._protocol.instructions(self._received):
+                self._collide()
                 for servo in self._servos.values():
                     servo.advance(now)
                 powered = [servo for servo in self._servos.values() if servo.powered]
                 for answer in self._protocol.execute(instruction, powered, self._store):
                     self._answer(answer)
+
+    def _collide(self) -> None:
+        """A host that asks again before it has all answers talks over them: they are lost.
+
+        So no queue of answers builds up behind a process that had to wait for its turn.
+        """
+        self._waiting = [entry for entry in self._waiting if entry[3]]
+        heapq.heapify(self._waiting)
 
     def _wire_s(self, data: bytes) -> float:
         bus = self._faults.get(None)
@@ -258,7 +268,7 @@ class VirtualBus:
             if self._usb_latency_s:
                 due = math.ceil(due / self._usb_latency_s) * self._usb_latency_s
             self._sent += 1
-            heapq.heappush(self._waiting, (due, self._sent, packet))
+            heapq.heappush(self._waiting, (due, self._sent, packet, later_s > 0))
 
     def _faulty(self, answer: Answer) -> tuple[tuple[float, bytes], ...]:
         numbers = (n for n, servo in self._servos.items() if servo is answer.sender)

@@ -78,7 +78,9 @@ class Arm(Protocol):
     def write(self, joints: Array, gripper: float) -> None:
         """Sends goals: angles (n,) [rad] within the limits, opening 0 to 1. No answer is awaited.
 
-        Raises ArmError, before anything is sent, if a goal is not finite or out of its limits.
+        A joint beyond its limits may be told to stay where it was measured or told to be, or to
+        come back. Raises ArmError, before anything is sent, if a goal is not finite or out of
+        its limits otherwise.
         """
 
     def enable(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dreamvla_edge.runtime.arms.description import ArmDescription
@@ -10,12 +12,16 @@ from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.rotation import Array
 
 
-def goal_steps(description: ArmDescription, joints: Array, gripper: float) -> dict[int, int]:
+def goal_steps(
+    description: ArmDescription, joints: Array, gripper: float, known: Sequence[Array] = ()
+) -> dict[int, int]:
     """Servo id -> goal [step] for angles (n,) [rad] and an opening from 0 to 1.
 
-    Raises ArmError if one is not finite or out of its limits.
+    known: angles (n,) [rad] where the arm is or was told to be. A joint beyond its limits may be
+    told to stay there, or on the way back, but never further out.
+    Raises ArmError if a goal is not finite or out of its limits.
     """
-    _refuse_bad_goals(description, joints, gripper)
+    _refuse_bad_goals(description, joints, gripper, known)
     grip = description.gripper
     goals = {
         joint.servo: steps_from_radians(float(angle), joint.zero_step, joint.direction)
@@ -26,8 +32,13 @@ def goal_steps(description: ArmDescription, joints: Array, gripper: float) -> di
     return goals
 
 
-def _refuse_bad_goals(description: ArmDescription, joints: Array, gripper: float) -> None:
-    limits = [(j.name, j.lower_rad, j.upper_rad) for j in description.joints]
+def _refuse_bad_goals(
+    description: ArmDescription, joints: Array, gripper: float, known: Sequence[Array]
+) -> None:
+    lowest = np.vstack([[j.lower_rad for j in description.joints], *known]).min(axis=0)
+    highest = np.vstack([[j.upper_rad for j in description.joints], *known]).max(axis=0)
+    names = [j.name for j in description.joints]
+    limits = list(zip(names, lowest, highest, strict=True))
     if np.shape(joints) != (len(limits),):
         raise ArmError(
             f"joint goals of shape {np.shape(joints)}",

@@ -22,8 +22,8 @@ _LATENCY_S, _BESIDES_TIMER_S = 0.008, 0.004
 _WRITE_S = 0.2
 
 
+# Share of a question's fastest time that is slept through.
 _SLEPT = 0.9
-"""Share of a question's fastest time that is slept through."""
 
 
 class Port:
@@ -39,9 +39,10 @@ class Port:
 
         self.name = port
         self.last_sent_s = 0.0  # monotonic time of the last packet
+        # By length of the request and number of answers.
+        self._fastest_s: dict[tuple[int, int], float] = {}
         try:
             # timeout 0: the deadline of a transaction is kept here, by the monotonic clock.
-            self._fastest_s: dict[bytes, float] = {}
             self._serial = serial.Serial(
                 port, baud, timeout=0, write_timeout=_WRITE_S, exclusive=True
             )
@@ -82,7 +83,8 @@ class Port:
             self._serial.reset_input_buffer()  # an answer that came too late is nobody's answer
             self._send(request)
             deadline = self.last_sent_s + wait_s
-            time.sleep(min(_SLEPT * self._fastest_s.get(request, 0.0), wait_s))
+            kind = len(request), len(servos)
+            time.sleep(min(_SLEPT * self._fastest_s.get(kind, 0.0), wait_s))
             while servos[-1] not in found:
                 left = deadline - time.monotonic()
                 if left <= 0 or not select.select([self._serial], [], [], left)[0]:
@@ -92,7 +94,7 @@ class Port:
                         found.setdefault(status.servo, status)
         if servos[-1] in found:
             took_s = time.monotonic() - self.last_sent_s
-            self._fastest_s[request] = min(took_s, self._fastest_s.get(request, took_s))
+            self._fastest_s[kind] = min(took_s, self._fastest_s.get(kind, took_s))
         return found
 
     def _send(self, packet: bytes) -> None:

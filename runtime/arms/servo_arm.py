@@ -45,6 +45,8 @@ class ServoArm(ABC):
         self._table = codec.TABLE
         self._cycle_s = cycle_s
         self._bus = Bus(codec, port, description.baud, latency_s)
+        self._measured: Array | None = None
+        self._told: Array | None = None
 
     def identify(self) -> None:
         """Asks every servo who it is and how it is set; see `Arm.identify`."""
@@ -86,15 +88,16 @@ class ServoArm(ABC):
         opening = (values[grip.servo]["present_position"] - grip.closed_step) / (
             grip.open_step - grip.closed_step
         )
+        self._measured = np.array(
+            [
+                radians_from_steps(
+                    values[joint.servo]["present_position"], joint.zero_step, joint.direction
+                )
+                for joint in description.joints
+            ]
+        )
         return ArmReading(
-            joints=np.array(
-                [
-                    radians_from_steps(
-                        values[joint.servo]["present_position"], joint.zero_step, joint.direction
-                    )
-                    for joint in description.joints
-                ]
-            ),
+            joints=self._measured.copy(),
             velocity=np.array(
                 [
                     joint.direction * self._velocity_rad_s(joint.servo, values[joint.servo])
@@ -111,10 +114,14 @@ class ServoArm(ABC):
 
     def write(self, joints: Array, gripper: float) -> None:
         """Sends goals to all servos at once; see `Arm.write`."""
-        self._bus.sync_write("goal_position", goal_steps(self.description, joints, gripper))
+        known = [angles for angles in (self._measured, self._told) if angles is not None]
+        goals = goal_steps(self.description, joints, gripper, known)
+        self._bus.sync_write("goal_position", goals)
+        self._told = np.array(joints, float)
 
     def enable(self) -> None:
         """Torque on without a motion, then the limit of the grip; see `Arm.enable`."""
+        self._told = None
         present = self._ask("present_position", "present_position")
         self._accept_goals()
         self._set("goal_position", {s: v["present_position"] for s, v in present.items()})

@@ -74,7 +74,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Stream:
-    """A camera so far: its newest frame, and since when the picture is without excuse the same."""
+    """A camera so far: its newest frame, and since when the picture is without excuse the same.
+
+    Rest is an excuse that delays the judgement but forgets nothing: an arm that was held because
+    its camera froze must not go on because it stands.
+    """
 
     look: Look
     same_since_s: float
@@ -102,8 +106,10 @@ def look(frame: Frame) -> Look:
 
 def follow(stream: Stream | None, seen: Look, arm_moves: bool) -> Stream:
     """The stream after one more frame. A picture that stays the same is no sign at rest."""
-    same = stream is not None and arm_moves and stream.look.fingerprint == seen.fingerprint
-    return Stream(seen, stream.same_since_s if same and stream is not None else seen.stamp_s)
+    if stream is None or stream.look.fingerprint != seen.fingerprint:
+        return Stream(seen, seen.stamp_s)
+    rested_s = 0.0 if arm_moves else seen.stamp_s - stream.look.stamp_s
+    return Stream(seen, stream.same_since_s + rested_s)
 
 
 def judge(stream: Stream | None, size: tuple[int, int], now_s: float, limits: Limits) -> Verdict:

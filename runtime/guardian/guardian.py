@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -103,8 +104,11 @@ class Guardian:
         try:
             self._act[self._state](now_s)
         except ArmError as error:
-            self._plan = None
-            self._happen(Event.FAULT, error.found, now_s)
+            self._halt(Event.FAULT, error.found, now_s)
+        except Exception as error:  # a defect must not leave the arm without a guardian
+            if self._state is not State.FAULT:
+                traceback.print_exc()
+            self._halt(Event.FAULT, f"a defect: {type(error).__name__}: {error}", now_s)
         if self._ending:
             self._finish(now_s)
         self._leave(now_s)

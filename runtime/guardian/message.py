@@ -196,9 +196,10 @@ def new_report() -> NDArray[Any]:
 
 def with_reason(report: bytes, reason: str) -> bytes:
     """The same report with another reason: the last word to a client that is refused."""
-    record = np.frombuffer(report, REPORT).copy()
-    record["reason"] = text(reason, "reason", REPORT)
-    return record.tobytes()
+    records = np.frombuffer(report, REPORT).copy()
+    records["reason"] = text(reason, "reason", REPORT)
+    changed: bytes = records.tobytes()
+    return changed
 
 
 def padded(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

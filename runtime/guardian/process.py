@@ -87,7 +87,7 @@ class GuardianProcess:
             self._process.terminate()
         try:
             code = self._process.wait(_END_S)
-            if code:
+            if code > 0:
                 raise GuardianError(
                     f"the guardian failed (exit code {code}): {self.output.strip() or 'silently'}",
                     "a guardian that ends when it is told to",

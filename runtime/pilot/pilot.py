@@ -144,6 +144,7 @@ class Pilot:
         way = self._route(chunk, report, observed_ns)
         sent = self._watch.drive(observed_ns, way.waypoints)
         if not sent:
+            self._pausing = True
             return None
         step = Step(
             observed_s=observed_ns / 1e9,

@@ -101,7 +101,7 @@ class Watch:
                     raise GuardianError(
                         f"the guardian has been silent for {_SILENT_S:g} s",
                         "a report in every cycle",
-                        "look at the arm, whether its process is stopped, and at the machine's load",
+                        "look at the arm, and whether the guardian's process is stopped",
                     )
                 velocity = np.abs(self._reports[-1]["velocity"])
                 self._cameras.move(bool((velocity > _MOVES_RAD_S).any()))

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamvla_edge.runtime.guardian.message import Limit, State
+from dreamvla_edge.runtime.guardian.message import Limit, State, readable
 
 from .cause import Cause, percentile
 from .recording import Recording
 
 CLIPPED_SHARE = 0.05
+HELD_SHARE = 0.05
 SAG = 0.10
 FOLLOWING_RAD = 0.2
 HOT_C, HOT_STEP_C = 60.0, 5.0
@@ -60,6 +61,26 @@ def clipped(recording: Recording) -> Cause:
         share / CLIPPED_SHARE,
         f"of {len(reports)} cycles limits changed the goal in: {', '.join(listed) or 'none'}",
         cure,
+    )
+
+
+def held(recording: Recording) -> Cause:
+    """An arm that stood still between its motions."""
+    reports = recording.reports
+    driven = np.flatnonzero(np.isin(reports["state"], (State.RAMP, State.TRACK)))
+    span = reports[driven[0] : driven[-1] + 1]
+    still = span["state"] == State.HOLD
+    begins = np.flatnonzero(still[1:] & ~still[:-1]) + 1
+    reasons = Counter(readable(span["reason"][i]).partition(":")[0] for i in begins)
+    listed = ", ".join(f"{reason or 'no reason'} ({n})" for reason, n in reasons.most_common(3))
+    share = float(still.mean())
+    return Cause(
+        "holds",
+        share / HELD_SHARE,
+        f"the guardian held the arm {len(begins)} times, {100 * share:.0f} % of the time between"
+        f" its first and last motion: {listed or 'never'}",
+        "remove what the reasons name: a camera (`dreamvla camera show`), or a policy whose"
+        " waypoints run out",
     )
 
 

@@ -26,13 +26,16 @@ OF_REPORTS: tuple[Examination, ...] = (
 )
 OF_MOTION: tuple[Examination, ...] = (
     arm_causes.clipped,
+    arm_causes.held,
     arm_causes.sagging,
     arm_causes.following,
 )
 
 EXPLAINS = {
     "throttling": ("late chunks",),
-    "late chunks": ("chunk-to-chunk jump",),
+    "late chunks": ("chunk-to-chunk jump", "holds"),
+    "camera skew or old frames": ("holds",),
+    "bus losses": ("holds",),
     "slowed on purpose": ("clipping",),
     "voltage sag": ("servos do not follow",),
 }

@@ -18,7 +18,7 @@ from .step import Float64
 WIDTH, HEIGHT = 1000, 130
 _LEFT, _RIGHT, _TOP, _GAP = 70, 150, 50, 22
 _POINTS = 1500
-"""Of a line, at most: more than the picture has columns would not be seen."""
+"""Columns of a line: more than the picture has would not be seen."""
 
 COLOURS = {"asked": "#9a9a9a", "sent": "#1f6fb4", "measured": "#d95f02"}
 _LIMIT_COLOUR, _LATENESS_COLOUR = "#c00000", "#555555"
@@ -112,13 +112,17 @@ def _panel(panel: Panel, times_s: Float64, top: int) -> list[str]:
 
 
 def _pieces(line: Float64) -> list[NDArray[np.intp]]:
-    """Indices of the stretches without a gap, thinned to what can be seen."""
+    """Indices of the stretches without a gap; of what falls on one column, least and greatest."""
     known = np.flatnonzero(np.isfinite(line))
     if not known.size:
         return []
-    stretches = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
     stride = max(1, len(line) // _POINTS)
-    return [np.append(piece[:-1:stride], piece[-1]) for piece in stretches]
+    pieces = []
+    for stretch in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+        columns = np.array_split(stretch, -(-len(stretch) // stride))
+        ends = [(c[np.argmin(line[c])], c[np.argmax(line[c])]) for c in columns]
+        pieces.append(np.unique(ends))
+    return pieces
 
 
 def _polyline(x: Float64, y: Float64, colour: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dreamvla_edge.runtime.guardian.message import State
+
 from .cause import Cause, percentile
 from .recording import Recording
 from .step import Float64, Step
@@ -133,7 +135,8 @@ def old_frames(recording: Recording) -> Cause:
 def slowed(recording: Recording) -> Cause:
     """An arm that is slow because it was told to be."""
     steps = percentile([step.speed for step in recording.steps], 50)
-    share = percentile(recording.reports["speed"], 50) if len(recording.reports) else 1.0
+    reports = recording.reports[recording.reports["state"] == State.TRACK]
+    share = percentile(reports["speed"], 50) if len(reports) else 1.0
     factor = min(steps, share)
     return Cause(
         "slowed on purpose",

@@ -29,6 +29,7 @@ WAITING = {FRAMES["primary"]: 64, FRAMES["wrist"]: 64}
 """How many frames may wait to be written, by file; a frame takes a megabyte."""
 _WAITING_OTHERS = 4096
 _ROOM_INTERVAL_S = 1.0
+_CLOSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,17 @@ class Recorder:
         self._put(EVENTS, lambda: packed(encode_event(event)))
 
     def close(self, outcome: str = "unknown") -> Written:
-        """Writes what waits, then the outcome: success, failure, discard or unknown."""
+        """Writes what waits, then the outcome: success, failure, discard or unknown.
+
+        A disk that takes nothing any more is not waited for longer than some seconds.
+        """
         self.event("outcome", outcome)
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            self._give_up(f"the disk of {self.folder} has taken nothing for {_CLOSE_S:g} s")
         return self.written
 
     def _has_room(self, name: str) -> bool:
@@ -174,14 +180,19 @@ class Recorder:
 
     def _stop(self, failed: str, reason: str) -> None:
         """Ends the recording early: the record for the file `failed` and all that wait drop out."""
+        self._give_up(reason)
         with self._wake:
-            self._stopped = reason
-            self._dropped.update([failed, *(name for name, _ in self._jobs)])
-            self._jobs.clear()
+            self._dropped[failed] += 1
         try:
             self._write(EVENTS, packed(encode_event(Event(time.monotonic(), "full", reason))))
         except OSError:  # the disk takes nothing at all any more; `written` says why
             pass
+
+    def _give_up(self, reason: str) -> None:
+        with self._wake:
+            self._stopped = reason
+            self._dropped.update(name for name, _ in self._jobs)
+            self._jobs.clear()
 
 
 def _make(folder: Path, header: Header) -> None:

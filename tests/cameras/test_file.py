@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -91,7 +92,6 @@ def test_an_archive_of_both_roles(tmp_path: Path) -> None:
 
 def test_a_video(tmp_path: Path) -> None:
     """Motion JPEG is lossy: a few levels of 255; red is red."""
-    cv2 = pytest.importorskip("cv2")
     path = tmp_path / "episode.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
     for frame in FRAMES:

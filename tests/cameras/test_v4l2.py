@@ -14,7 +14,6 @@ from dreamvla_edge.runtime.cameras import CameraSource, open_camera
 from dreamvla_edge.runtime.cameras.v4l2_devices import devices
 from dreamvla_edge.runtime.errors import ObservationError
 
-pytest.importorskip("cv2")
 needs_library = pytest.mark.skipif(not AVAILABLE, reason="needs cc and the kernel's headers")
 
 BEGIN = """

@@ -6,7 +6,7 @@ control cycle, however close in time two of them are. Any byte out of place is a
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ def violations(
     log: Path, bounds: Mapping[int, Bound], outside_m: Callable[[Mapping[int, int]], float]
 ) -> list[str]:
     """What is wrong, in words; bounds: servo -> [step]; outside_m: servo -> goal -> BOX's [m]."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    protocol, wrong, servos = lines[0]["start"]["protocol"], list[str](), tuple(bounds)
+    lines = map(json.loads, log.open())
+    protocol, wrong, servos = next(lines)["start"]["protocol"], list[str](), tuple(bounds)
     bounds, tracks = {**bounds, 0: BOX}, {servo: list[float]() for servo in (*bounds, 0)}
     torque, *_, goal = MAY[protocol]
     for motion, servo, address, data in writes(lines, protocol == "dynamixel"):
@@ -48,13 +48,13 @@ def violations(
     return wrong + [w for key, track in tracks.items() for w in judge(key, track, bounds[key])]
 
 
-def writes(lines: list[Any], wide: bool) -> Iterator[tuple[Any, int, int, bytes]]:
+def writes(lines: Iterable[Any], wide: bool) -> Iterator[tuple[Any, int, int, bytes]]:
     """Last motion line, servo, address, data of every write; address -1: anything else."""
     data, motion, n, head = b"", {}, 1 + wide, 7 if wide else 4
     for line in lines:
         motion = line.get("motion", motion)
         data = b"" if "plug" in line.get("event", "") else data + bytes.fromhex(line.get("rx", ""))
-        while len(data) >= (size := head + int.from_bytes(data[head - n : head], "little")):
+        while len(data) >= (size := head + int.from_bytes(data[head - n : head], "little") % 256):
             servo, code, rest = data[2 * n], data[4 + 3 * wide], data[5 + 3 * wide : size - n]
             good = data.startswith(b"\xff\xff\xfd\0" if wide else b"\xff\xff")
             data, address = data[size:], int.from_bytes(rest[:n], "little")

@@ -99,6 +99,22 @@ def test_the_plot_shows_what_was_measured_and_what_acted(tmp_path: Path) -> None
     assert again.returncode == 9
 
 
+def test_a_long_plot_keeps_every_peak(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "r", header())
+    packets = [steady_report(cycle, np.zeros(JOINTS)) for cycle in range(20)]
+    packets[7]["lateness_ns"] = 9_000_000
+    for cycle in range(4000):
+        packet = packets[cycle % 20 if cycle < 20 else 0].copy()
+        packet["deadline_ns"] += cycle * 10_000_000
+        recorder.report(packet.tobytes())
+    recorder.close()
+    root = ElementTree.fromstring(draw(open_recording(tmp_path / "r")))
+    late = root.findall("{http://www.w3.org/2000/svg}polyline")[-1].attrib["points"].split()
+    heights = [float(point.split(",")[1]) for point in late]
+    assert max(heights) - min(heights) == pytest.approx(HEIGHT)
+    assert len(late) < 3100
+
+
 def test_doctor(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r", header())
     random = np.random.default_rng(0)

@@ -81,6 +81,13 @@ def late(steps: Steps, reports: Reports) -> None:
             report["state"] = State.HOLD
 
 
+def held(steps: Steps, reports: Reports) -> None:
+    """A camera makes the guardian hold three times, for 0.3 s each."""
+    for begin in (100, 200, 300):
+        for report in reports[begin : begin + 30]:
+            report["state"], report["reason"] = State.HOLD, b"wrist camera: 200 ms old"
+
+
 def throttling(steps: Steps, reports: Reports) -> None:
     """A step takes 15 ms at first and 140 ms at the end, which makes the last chunks late."""
     for number, step in enumerate(steps):
@@ -166,6 +173,10 @@ PLANTED: dict[Callable[[Steps, Reports], None], tuple[str, str]] = {
         "late chunks",
         "15 of 149 chunks came after the last waypoint of the one before, the worst 133 ms",
     ),
+    held: (
+        "holds",
+        "3 times, 18 % of the time between its first and last motion: wrist camera (3)",
+    ),
     throttling: ("throttling", "ms at the end"),
     jumping: ("chunk-to-chunk jump", "elbow_flex"),
     unreachable: ("unreachable poses", "40.0 mm"),
@@ -196,7 +207,7 @@ def diagnosed(folder: Path, steps: Steps, reports: Reports) -> Diagnosis:
 def test_a_healthy_recording_names_no_cause(tmp_path: Path) -> None:
     diagnosis = diagnosed(tmp_path / "r", *healthy())
     assert diagnosis.causes == ()
-    assert len(diagnosis.others) == 12
+    assert len(diagnosis.others) == 13
     assert max(cause.score for cause in diagnosis.others) < 0.8
     assert diagnosis.missing == ()
     scores = {cause.name: cause.score for cause in diagnosis.others}
@@ -217,6 +228,7 @@ def test_the_planted_cause_comes_first(
     assert diagnosis.causes[0].cure
     # What else is named follows from it.
     followers = {"throttling": {"late chunks"}, "slowed on purpose": {"clipping"}}
+    followers["late chunks"] = {"holds"}
     followers["voltage sag"] = {"servos do not follow"}
     assert {cause.name for cause in diagnosis.causes[1:]} <= followers.get(name, set())
 

@@ -8,9 +8,11 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import msgspec
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
 from dreamvla_edge.runtime.errors import RecordingError
@@ -20,10 +22,6 @@ from dreamvla_edge.runtime.recording.lerobot import read_lerobot, write_lerobot
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.recording import Recording, open_recording
 from recording.recordings import RATE_HZ, header, made, picture, random_step
-
-av = pytest.importorskip("av")
-pyarrow = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 PSNR_DB = 30.0
 """Of H.264 at crf 18 with halved colours, on pictures with hard coloured edges."""

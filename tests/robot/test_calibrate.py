@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import cure_of, dreamvla
+from commands import cure_of, document, dreamvla
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.robot import load_robot
 from dreamvla_edge.sim.bus_process import BusProcess
@@ -61,6 +61,22 @@ def test_nothing_is_written_without_a_yes(bus: BusProcess, robot: Path) -> None:
     code, shown, _ = talk.end()
     assert code == 130 and json.loads(shown)["error"]["kind"] == "Interrupted"
     assert eeprom_writes(bus) == 0 and robot.read_text() == before
+
+
+def test_a_servo_that_fails_while_it_is_written_to(bus: BusProcess, robot: Path) -> None:
+    """The others get their old values back: half a calibration would be a wrong angle."""
+    before = robot.read_text()
+    talk = calibrate_by_hand(bus, SO101, robot, off=OFF)
+    talk.until("[y/N] ")
+    bus.command("fault 4 off")
+    talk.type("y")
+    code, _, error = talk.end()
+    assert code == 8 and "4" in cure_of(error)[0]
+    assert int(bus.command("eeprom 3")) > 0 and robot.read_text() == before
+    bus.command("fault 4 ok")
+    stored = document(dreamvla("arm", "limits", robot, "--json"))["stored"]
+    ends = {(v["homing_offset"], v["min_position"], v["max_position"]) for v in stored.values()}
+    assert ends == {(0, 0, 4095)}
 
 
 def test_a_terminal_that_is_closed(bus: BusProcess, robot: Path) -> None:

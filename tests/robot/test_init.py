@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from commands import cure_of, document, dreamvla, entries
+from dreamvla_edge.cli.command import group
 from dreamvla_edge.cli.report import Report
-from dreamvla_edge.cli.robot import command
 from dreamvla_edge.runtime.arms.adapters import Adapter
 from dreamvla_edge.runtime.robot import load_robot
 from dreamvla_edge.sim.bus_process import BusProcess
@@ -91,8 +91,11 @@ def test_a_udev_rule(
     """Only the rule is written, and how to install it is said; nothing runs as root."""
     monkeypatch.setattr("dreamvla_edge.runtime.arms.adapters.adapters", lambda: tuple(connected))
     file = tmp_path / "99.rules"
-    runner, line = CliRunner(), ["init", "--udev-rule", str(file), "--name", "left", *arguments]
-    done = runner.invoke(command, line, obj=Report())
+    runner, line = (
+        CliRunner(),
+        ["robot", "init", "--udev-rule", str(file), "--name", "left", *arguments],
+    )
+    done = runner.invoke(group, line, obj=Report())
     assert done.exit_code == 0, done.output
     assert f'ATTRS{{serial}}=="{matched}"' in file.read_text()
     assert 'SYMLINK+="dreamvla-left"' in file.read_text()
@@ -107,8 +110,8 @@ def test_it_must_be_clear_for_which_adapter(
 ) -> None:
     """A rule for the wrong one would give it the arm's name."""
     monkeypatch.setattr("dreamvla_edge.runtime.arms.adapters.adapters", lambda: tuple(connected))
-    line = ["init", "--udev-rule", str(tmp_path / "rules")]
-    done = CliRunner().invoke(command, line, obj=Report())
+    line = ["robot", "init", "--udev-rule", str(tmp_path / "rules")]
+    done = CliRunner().invoke(group, line, obj=Report())
     assert type(done.exception).__name__ == "RobotError"
     assert entries(tmp_path) == set()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from commands import cure_of, document, dreamvla, on_terminal
@@ -48,6 +49,17 @@ def angles(bus: BusProcess) -> list[float]:
         )
         for j in load_description("so101").joints
     ]
+
+
+def fastest_rad_s(log: Path, servo: int) -> float:
+    """Largest speed over 0.2 s by the bus's own log: at each step a servo is faster."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    motion = [
+        (line["ns"] / 1e9, line["motion"][str(servo)][0]) for line in lines if "motion" in line
+    ]
+    times_s, positions = np.array(motion).T
+    grid = np.arange(times_s[0], times_s[-1], 0.2)
+    return float(np.abs(np.diff(np.interp(grid, times_s, positions))).max() / 0.2)
 
 
 def state_after(*arguments: object) -> str:
@@ -109,9 +121,7 @@ def test_home(bus: BusProcess, rested: Path) -> None:
     """Every joint ends at rest and is held there; the way is slower than the limits allow."""
     done = dreamvla("arm", "home", rested, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    log = [json.loads(line) for line in (rested.parent / "bus.log").read_text().splitlines()]
-    speeds = [abs(speed) for line in log for _, speed in line.get("motion", {}).values()]
-    assert 0.15 < max(speeds) < 0.35  # a quarter of 1 rad/s; servos catch up with their goals
+    assert 0.2 < fastest_rad_s(rested.parent / "bus.log", 2) < 0.3  # a quarter of 1 rad/s
     assert angles(bus) == pytest.approx(REST, abs=0.01)
     assert document(done)["after"] == pytest.approx(REST, abs=0.01)
     bus.command("gravity 2 0.5")
@@ -125,6 +135,15 @@ def test_home_against_an_obstacle(bus: BusProcess, rested: Path) -> None:
     done = dreamvla("arm", "home", rested)
     assert done.returncode == 14
     assert "not at rest" in cure_of(done.stderr)[0]
+
+
+def test_a_rest_pose_below_the_table(rested: Path) -> None:
+    """Would never be reached: the workspace ends above it."""
+    low = [0.0, -1.7, 1.6, 1.2, 0.0]
+    rested.write_text(rested.read_text().replace(f"rest = {REST}", f"rest = {low}"))
+    done = dreamvla("arm", "home", rested)
+    assert done.returncode == 13
+    assert "puts the tool point at [0.153, 0.0, 0.003] m" in cure_of(done.stderr)[0]
 
 
 def test_home_without_a_rest_pose(robot: Path) -> None:

@@ -21,12 +21,14 @@ from dreamvla_edge.runtime.rotation import (
     matrix_from_euler,
 )
 from dreamvla_edge.runtime.specification import ActionSpecification, GripperCommand
-from loop.specifications import JOINT_ACTION, JOINTS, POSE_ACTION, dimensions
+from motion.specifications import JOINT_ACTION, JOINTS, POSE_ACTION, dimensions
 
 CHAIN = chain_of(load_description("so101"))
 # The gripper points down and a little to the side, well inside all limits.
 BENT = np.array([0.3, -0.4, 0.5, 1.2, 0.2])
-ANCHOR = measured(CHAIN, ArmReading(joints=BENT, gripper=1.0, stamp_s=0.0))
+ANCHOR = measured(
+    CHAIN, ArmReading(velocity=np.zeros(5), servos=(), joints=BENT, gripper=1.0, stamp_s=0.0)
+)
 ACTION = np.array([1.0, -0.5, 0.25, 0.4, -0.2, 0.6, 1.0], np.float32)
 MOVE, TURN = 0.02 * ACTION[:3], 0.05 * ACTION[3:6]
 
@@ -35,7 +37,12 @@ def test_the_measured_anchor_is_where_the_arm_is() -> None:
     """Pose, joints and gripper; a joint that sags beyond its limit is brought back as a goal."""
     assert np.array_equal(ANCHOR.joints, BENT)
     assert np.array_equal(ANCHOR.pose.position, forward(CHAIN, BENT).position)
-    sagged = measured(CHAIN, ArmReading(joints=CHAIN.upper + 0.01, gripper=0.0, stamp_s=0.0))
+    sagged = measured(
+        CHAIN,
+        ArmReading(
+            velocity=np.zeros(5), servos=(), joints=CHAIN.upper + 0.01, gripper=0.0, stamp_s=0.0
+        ),
+    )
     assert np.array_equal(sagged.joints, CHAIN.upper)
 
 

@@ -13,11 +13,17 @@ from dreamvla_edge.runtime.motion import require_fit, state_vector
 from dreamvla_edge.runtime.observation import normalised
 from dreamvla_edge.runtime.rotation import matrix_from_euler
 from dreamvla_edge.runtime.specification import StateSpecification
-from loop.specifications import JOINTS, POSE, dimensions, joint_specification, pose_specification
+from motion.specifications import JOINTS, POSE, dimensions, joint_specification, pose_specification
 
 SO101 = load_description("so101")
 CHAIN = chain_of(SO101)
-READING = ArmReading(joints=np.array([0.3, -0.4, 0.5, 1.2, 0.2]), gripper=0.25, stamp_s=0.0)
+READING = ArmReading(
+    velocity=np.zeros(5),
+    servos=(),
+    joints=np.array([0.3, -0.4, 0.5, 1.2, 0.2]),
+    gripper=0.25,
+    stamp_s=0.0,
+)
 
 
 def state(specification: StateSpecification, command: float = 1.0) -> list[float]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamvla_edge.runtime.loop import Schedule
+from dreamvla_edge.runtime.guardian.schedule import Schedule
 
 
 @given(

@@ -1,0 +1,52 @@
+"""What keys mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamvla_edge.cli.keyboard import Key, read_key
+
+
+def typed(text: str) -> list[Key]:
+    """Key by key."""
+    line, keys = "", []
+    for character in text:
+        line, key = read_key(line, character)
+        keys += [key] if key else []
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        (" ", [Key("stop")]),
+        ("   ", [Key("stop")] * 3),
+        ("r\n", [Key("reset")]),
+        ("c\r", [Key("clear")]),
+        ("q\n", [Key("quit")]),
+        ("open the drawer\n", [Key("instruct", "open the drawer")]),
+        ("opem\x7fn\n", [Key("instruct", "open")]),
+        ("opem\bn it \n", [Key("instruct", "open it")]),
+        ("o\x7f \n", [Key("stop")]),  # an empty line again
+        ("\n\r\n", []),
+        ("r", []),
+        ("\x7f\x7f", []),
+        ("close\x1b it\n", [Key("instruct", "close it")]),
+        ("öffne die Lade\n", [Key("instruct", "öffne die Lade")]),
+        (" open\n c\n", [Key("stop"), Key("instruct", "open"), Key("stop"), Key("clear")]),
+    ],
+)
+def test_keys(text: str, keys: list[Key]) -> None:
+    """A space at the start of a line stops at once; within one it is a space."""
+    assert typed(text) == keys
+
+
+@given(st.text())
+def test_whatever_is_typed(text: str) -> None:
+    """A space on an empty line always stops; an instruction is never empty or more than a line."""
+    for key in typed(text + "\n"):
+        assert (key.action == "instruct") == bool(key.text)
+        assert key.text == key.text.strip() and "\n" not in key.text
+    assert typed(text + "\n ")[-1] == Key("stop")

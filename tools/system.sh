@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the system packages that tests talk to, where they are missing: a C compiler with the
+# kernel's headers (a V4L2 device that answers OpenCV) and GStreamer's command line.
+#
+# Only root installs; for anybody else the line to type is printed, and so it is when apt fails.
+
+set -euo pipefail
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc)
+[ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
+command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+install="apt-get install -y --no-install-recommends ${missing[*]}"
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    echo "system: installing ${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    { $install || { apt-get update && $install; }; } >&2 && exit 0
+fi
+echo "system: some tests need ${missing[*]}. Run this, then run me again:" >&2
+echo "system:   sudo $install" >&2
+exit 4
