@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo check system test test-all
+.PHONY: help setup demo check system test test-all soak
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -26,3 +26,6 @@ test: check system  ## check, then the fast tests
 test-all: check system  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest
 	tools/python310.sh
+
+soak: setup  ## half an hour of faults on a virtual arm, and a day of them in lock step
+	$(BIN)/python tests/guardian/soak.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Mapping
@@ -17,14 +18,19 @@ _RADIANS = 2 * math.pi / STEPS_PER_TURN
 
 
 class BusLog:
-    """Writes lines in the order of their stamps, each by one system call.
+    """Writes lines in the order of their stamps, in a thread: no servo waits for a disk.
 
-    Raises OSError, at once or later, if the file cannot be written.
+    Raises OSError if the file cannot be opened, or when the next line comes after it could not be
+    written.
     """
 
     def __init__(self, path: Path, arm: str, protocol: str, baud: int, servos: list[int]) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         self._lock, self._last_ns = threading.Lock(), 0
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="bus-log", daemon=True)
+        self._thread.start()
         start = {"format": 1, "arm": arm, "protocol": protocol, "baud": baud, "servos": servos}
         self._line("start", json.dumps(start))
 
@@ -38,7 +44,9 @@ class BusLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the file."""
+        """Writes what waits and closes the file."""
+        self._lines.put(None)
+        self._thread.join()
         os.close(self._file)
 
     def received(self, data: bytes) -> None:
@@ -64,4 +72,14 @@ class BusLog:
     def _line(self, key: str, value: str, ns: int | None = None) -> None:
         with self._lock:
             self._last_ns = max(self._last_ns, time.monotonic_ns() if ns is None else ns)
-            os.write(self._file, f'{{"ns": {self._last_ns}, "{key}": {value}}}\n'.encode())
+            if self._error is not None:
+                raise self._error
+            self._lines.put(f'{{"ns": {self._last_ns}, "{key}": {value}}}\n'.encode())
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                os.write(self._file, line)
+            except OSError as error:
+                self._error = error
+                return

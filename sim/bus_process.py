@@ -15,9 +15,9 @@ the device. Then every line on stdin is a command, answered by one line `ok ...`
     unplug, replug               the USB cable; answers of replug: `ok PORT`
     quit                         the end, as is the end of stdin
 
-**The log** is a file of JSON objects, one a line, each written by one system call as it happens, so
-that a process that is killed takes no finished line with it. "ns" is
-CLOCK_MONOTONIC [ns], never decreasing; it is followed by exactly one of
+**The log** is a file of JSON objects, one a line, written as it happens by a thread that the servos
+do not wait for: a process that is killed takes the lines of its last moment with it, whole ones.
+"ns" is CLOCK_MONOTONIC [ns], never decreasing; it is followed by exactly one of
 
     {"ns": 1, "start": {"format": 1, "arm": "so101", "protocol": "feetech", "baud": 1000000,
                         "servos": [1, 2, 3, 4, 5, 6]}}
@@ -60,7 +60,7 @@ from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 _MODULE = "dreamvla_edge.sim.bus_process"
 _PR_SET_TIMERSLACK = 29
-_NICE = -15  # real servos do not wait for the host's processor; granted to root only
+_PRIORITY = 40  # real servos do not wait for the host's processor; granted to root only
 _CLOSING_S = 5.0
 
 
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The wire's pace is the product here: the kernel's usual 0.05 ms of slack per sleep is not.
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     with contextlib.ExitStack() as stack:
         log = None
         if options.log is not None:

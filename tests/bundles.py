@@ -6,11 +6,13 @@ torch, so import this inside functions where the base install must do.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from dreamvla_edge.export.data_set import DataSet, load_data_set
 from dreamvla_edge.export.export import export, hints
 from dreamvla_edge.model.checkpoint import UNNEEDED, load_network
 from dreamvla_edge.model.network import DreamVLA
-from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from golden_cases import Golden
 
 
@@ -50,7 +52,10 @@ def data_set_of(golden: Golden, name: str) -> DataSet:
 
 
 class Bundles:
-    """Bundles and networks of the golden cases, each made when it is first asked for."""
+    """Bundles and networks of the golden cases, each made when it is first asked for.
+
+    folder: shared by the processes of a test run; what one has made the others open.
+    """
 
     def __init__(self, folder: Path, golden: Golden) -> None:
         self._folder, self._golden = folder, golden
@@ -59,14 +64,25 @@ class Bundles:
     def bundle(self, name: str) -> Bundle:
         """The bundle of a case; tests that change one take a `copy_of` it."""
         if name not in self._bundles:
-            data_set = data_set_of(self._golden, name)
-            self._bundles[name] = export(self.checkpoint(name), self._folder / name, data_set)
+            checkpoint, place = self.checkpoint(name), self._folder / name
+            with self._alone(place):
+                if not place.exists():
+                    export(checkpoint, place, data_set_of(self._golden, name))
+            self._bundles[name] = open_bundle(place)
         return self._bundles[name]
 
     def checkpoint(self, name: str) -> Path:
         """The checkpoint file of a case."""
         path = self._folder / f"{name}.pt"
-        return path if path.exists() else write_checkpoint(path, self._golden, name)
+        with self._alone(path):
+            return path if path.exists() else write_checkpoint(path, self._golden, name)
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """Nobody else makes this while we look whether it is there and make it."""
+        with open(f"{path}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def network(self, name: str) -> DreamVLA:
         """The PyTorch network of a case, read from its checkpoint."""

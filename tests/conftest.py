@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,22 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+_SHARED = "DREAMVLA_TEST_SHARED"
+"""Environment variable: a folder of this run that all of its processes share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the shared folder, in the process that starts the others."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_SHARED] = tempfile.mkdtemp(prefix="dreamvla-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the shared folder: it holds gigabytes."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(_SHARED))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Golden:
     """Golden data of the released code: see tests/golden_cases.py."""
@@ -39,13 +57,11 @@ def small_case(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def bundles(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundles]:
+def bundles(golden: Golden) -> Bundles:
     """Bundles, checkpoints and networks of the golden cases: see tests/bundles.py."""
     from bundles import Bundles  # needs torch, which the base install has not
 
-    folder = tmp_path_factory.mktemp("bundles")
-    yield Bundles(folder, golden)
-    shutil.rmtree(folder)  # gigabytes
+    return Bundles(Path(os.environ[_SHARED]), golden)
 
 
 @pytest.fixture(scope="session")

@@ -60,15 +60,18 @@ need be slower or with pauses.
 TAIL = """\
 ## What remains
 
-- **The guardian dies or hangs.** STS servos have no watchdog on their host: they go to the
-  last goal that they got, at most `windup_rad` away, and hold it with torque for ever. Nobody looks at heat or load any more but the servos themselves. Dynamixel X servos stop by their
-  bus watchdog within {watchdog}.
+- **The guardian dies or hangs.** STS servos have no watchdog on their host: they go to the last
+  goal that they got, at most `windup_rad` away, and hold it with torque for ever. Nobody looks at
+  heat or load any more but the servos themselves. Dynamixel X servos stop by their bus watchdog
+  after {watchdog}.
 - **Servo power.** Without it an arm falls, whatever the software does. With it, a servo may turn by
   its own defect. Put an emergency stop with a relay into the servos' supply, within reach, and
   prefer a pose in which the arm may fall.
 - **An obstacle that leaves.** A stalled joint presses against what is in its way with its goal at
   most `windup_rad` ahead. When the obstacle goes, it moves on to that goal, although the fault is
   latched.
+- **Lowering in straight lines.** An arm is lowered on a straight line in its joints, within all
+  limits. Where that leaves the workspace the arm waits at its edge, and goes limp there after 10 s.
 - **Wrong values that could be true.** Readings are compared with physics, not with the truth: a
   servo whose answers are wrong by little, or late by a whole number of cycles, is believed. Goals
   stay within all limits nevertheless.

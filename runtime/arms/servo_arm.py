@@ -18,6 +18,8 @@ from dreamvla_edge.runtime.rotation import Array
 
 # Outside of a control cycle: a lost packet is normal on a long daisy chain; three in a row are not.
 _ATTEMPTS = 3
+# How often to look where a servo is until two looks agree, and by what they may differ [step].
+_LOOKS, _SAME_STEPS = 8, 10
 
 
 class ServoArm(ABC):
@@ -122,9 +124,9 @@ class ServoArm(ABC):
     def enable(self) -> None:
         """Torque on without a motion, then the limit of the grip; see `Arm.enable`."""
         self._told = None
-        present = self._ask("present_position", "present_position")
+        present = self._places()
         self._accept_goals()
-        self._set("goal_position", {s: v["present_position"] for s, v in present.items()})
+        self._set("goal_position", present)
         self._set("torque_enable", dict.fromkeys(self.description.servos, 1))
         self._limit_grip()
 
@@ -233,6 +235,29 @@ class ServoArm(ABC):
                 return found
         self._refuse_silence(left)
         return found
+
+    def _places(self) -> dict[int, int]:
+        """Where every servo is [step], as two of its answers in a row say.
+
+        A sum of 8 bits lets errors through, and torque that comes on with a wrong goal is a leap.
+        Raises SilentServos, or ArmError for servos that never say the same twice.
+        """
+        left, before, found = self.description.servos, dict[int, int](), dict[int, int]()
+        for _ in range(_LOOKS):
+            for servo, values in self._ask("present_position", "present_position", left).items():
+                place = values["present_position"]
+                if servo in before and abs(place - before[servo]) <= _SAME_STEPS:
+                    found[servo] = place
+                before[servo] = place
+            left = tuple(servo for servo in left if servo not in found)
+            if not left:
+                return found
+        raise ArmError(
+            f"servo {', '.join(map(str, left))} on {self._bus.port} is somewhere else in every"
+            " answer",
+            "a servo that stands, and a cable that changes nothing",
+            "hold the arm still; check the cable and its screen",
+        )
 
     def _set(self, register: str, values: Mapping[int, int]) -> None:
         """Writes one register of several servos until each reads as it should.

@@ -18,6 +18,8 @@ from .limits import Array, Motion
 
 BLIND_S, DEAD_S = 0.05, 0.15
 """Without a believed reading for so long the goal is braked; then the bus counts as dead."""
+DEAD_READINGS = 5
+"""So many questions must have failed too: a host that stood still has not asked any."""
 
 
 class GuardedArm:
@@ -39,7 +41,7 @@ class GuardedArm:
         self._turn: tuple[Array, Array] = (ends.min(axis=1), ends.max(axis=1))
         self._arm: Arm | None = None
         self._opened_s = 0.0
-        self._agreeing = 0
+        self._agreeing = self._failing = 0
         self.believed: ArmReading | None = None
         self.transactions = self.rejected = self.bus_ns = 0
 
@@ -56,7 +58,7 @@ class GuardedArm:
     def open(self) -> None:
         """Opens the port anew and forgets what was measured before."""
         self.close()
-        self.believed, self._agreeing = None, 0
+        self.believed, self._agreeing, self._failing = None, 0, 0
         self._arm = self._connect()
         self._opened_s = time.monotonic()
 
@@ -90,7 +92,8 @@ class GuardedArm:
     def read(self) -> ArmReading | None:
         """A reading that is believed; None for one that is missing or cannot be true.
 
-        Raises ArmError when there has been none for DEAD_S, with the last reason.
+        Raises ArmError when there has been none for DEAD_S and DEAD_READINGS, with the last
+        reason.
         """
         try:
             with self._using() as arm:
@@ -109,7 +112,7 @@ class GuardedArm:
             )
             return None
         self.believed = reading
-        self._agreeing += 1
+        self._agreeing, self._failing = self._agreeing + 1, 0
         return reading
 
     def blind_s(self, now_s: float) -> float:
@@ -118,9 +121,9 @@ class GuardedArm:
 
     def _reject(self, error: ArmError) -> None:
         self.rejected += 1
-        self._agreeing = 0
+        self._agreeing, self._failing = 0, self._failing + 1
         try:
-            if self.blind_s(time.monotonic()) > DEAD_S:
+            if self._failing >= DEAD_READINGS and self.blind_s(time.monotonic()) > DEAD_S:
                 raise error
         finally:
             # The error knows this frame, which knows the error: without garbage collection

@@ -85,6 +85,18 @@ def test_at_rest_the_picture_may_stay_the_same() -> None:
     assert judge(stream, SIZE, still[-1].stamp_s, LIMITS).good
 
 
+def test_frozen_stays_frozen_at_rest() -> None:
+    """An arm that was held because of it must not go on because it is held."""
+    frames = filmed(30, still=True)
+    stream: Stream | None = None
+    for i, frame in enumerate(frames):
+        stream = follow(stream, look(frame), arm_moves=i < 5)
+    now_s = frames[-1].stamp_s
+    assert judge(stream, SIZE, now_s, LIMITS).condition == "frozen"
+    alive = follow(stream, look(Frame(picture(seed=1), now_s + PERIOD_S)), arm_moves=False)
+    assert judge(alive, SIZE, now_s + PERIOD_S, LIMITS).good
+
+
 def test_one_bit_is_a_change() -> None:
     """A sensor's noise changes more."""
     frames = filmed(10, still=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dreamvla_edge.runtime.guardian.message import State
 from guardian.faults import Fault
 from guardian.rig import LATCHED, STANDS_RAD_S, Rig
 
 End = Literal["held", "held, latched", "held by the servos", "lowered", "limp", "goes on"]
+REST_RAD = 0.08  # at rest is what is so near to it
 STILL_S = 0.15  # the arm stands if nothing moves for so long
 
 
@@ -66,6 +67,8 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
     begin_ns = time.monotonic_ns()
     with cell.fault(rig):
         time.sleep(cell.watched_s)
+        if rig.state in LATCHED:
+            time.sleep(2 * STILL_S)  # it may have begun to stop only just now
         outcome = _judge(rig, cell, begin_ns)
     if outcome.end == "held, latched":
         rig.motion()
@@ -90,7 +93,7 @@ def _judge(rig: Rig, cell: Cell, begin_ns: int) -> Outcome:
     decided = [r for r in reports if r["state"] not in (State.RAMP, State.TRACK)]
     state = rig.state
     if state is State.LIMP:
-        end = "lowered" if _is_low(rig) else "limp"
+        end = "lowered" if _is_low(rig, reports) else "limp"
         decided = [r for r in reports if r["state"] == State.LIMP]
     elif gone:
         end = "held by the servos" if stands else "moves"
@@ -111,7 +114,7 @@ def _judge(rig: Rig, cell: Cell, begin_ns: int) -> Outcome:
     )
 
 
-def _is_low(rig: Rig) -> bool:
+def _is_low(rig: Rig, reports: list[Any]) -> bool:
     """Whether the arm was at rest when its torque went."""
-    measured = next(r for r in tuple(rig.reports) if r["state"] == State.LIMP)["measured"]
-    return bool(max(abs(measured[: len(rig.rest)])) < 0.08)
+    measured = next(r for r in reports if r["state"] == State.LIMP)["measured"]
+    return bool(max(abs(measured[: len(rig.rest)])) < REST_RAD)

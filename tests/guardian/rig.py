@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -30,8 +31,10 @@ from dreamvla_edge.sim.bus_process import BusProcess
 HERE = Path(__file__).parent
 STEP_RAD = math.tau / 4096
 STANDS_RAD_S = 0.02
+MOVES_RAD_S = 0.1
 PERIOD_S = 0.01
-HANGING, WEIGHT = 2, 0.2  # a servo that needs a fifth of its torque: without torque it sinks
+HANGING, WEIGHT = 2, 0.2  # a servo that needs a fifth of its torque: without torque it sinks,
+SUPPORT_STEP = 1650  # as far as this
 PATIENT_S = 30.0
 GRIPPER_SPEED = 3.0  # [1/s], stated in docs/guardian.md
 SETTLES_S = 0.3
@@ -41,15 +44,18 @@ LATCHED = (State.STOP, State.FAULT, State.LIMP)
 class Rig:
     """The arm dances from `dance` until something goes wrong.
 
-    eyes: the policy looks through two simulated cameras; else it is blind and cheap.
+    eyes: the policy looks through two simulated cameras; else it is blind and cheap. log: of the
+    bus, until the end; reports: of the guardian, the newest last; keep: gets each as it comes.
     """
 
     def __init__(self, folder: Path, arm: str = "so101", eyes: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.description, self._eyes, self._folder = load_description(arm), eyes, folder
-        self.log = folder / "bus.log"
+        # A disk that stalls would stall the virtual bus, which logs every byte as it comes.
+        memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        self._memory = TemporaryDirectory(prefix="dreamvla-rig-", dir=memory)
+        self.log = Path(self._memory.name) / "bus.log"
         self.bus = BusProcess(arm, link=folder / "port", log=self.log)
-        _run_first(self.bus.process.pid)
         self.robot = folder / "robot.toml"
         self.robot.write_text(
             f'name = "rig"\n[arm]\ntype = "{arm}"\nport = "{folder / "port"}"\nrest = {self.rest}\n'
@@ -59,6 +65,7 @@ class Rig:
         self.guardian: GuardianProcess | None = None
         self.policy: subprocess.Popen[str] | None = None
         self.reports: deque[Any] = deque(maxlen=1000)
+        self.keep: Callable[[bytes], None] = lambda packet: None
         self._tail = self.log.open()
         self._watching = threading.Thread()
 
@@ -80,6 +87,7 @@ class Rig:
             self.guardian.end()
         self._tail.close()
         self.bus.close()
+        self._memory.cleanup()
 
     @property
     def rest(self) -> list[float]:
@@ -144,8 +152,9 @@ class Rig:
         self.start_guardian()
         self.start_policy()
         self._wait("the dance", lambda: self.state is State.TRACK and self.reports[-1]["written"])
+        self.bus.command(f"obstacle {HANGING} 0 {SUPPORT_STEP}")
         self.bus.command(f"gravity {HANGING} {WEIGHT}")
-        time.sleep(0.1)
+        self._wait("motion", lambda: np.nanmax(np.abs(self.reports[-1]["velocity"])) > MOVES_RAD_S)
         self._tail.seek(0, os.SEEK_END)
 
     def order(self, order: Order, reason: str = "a test") -> None:
@@ -213,7 +222,9 @@ class Rig:
     def _watch(self) -> None:
         with contextlib.suppress(GuardianError), Client(self.socket) as client:
             while True:
-                self.reports.extend(map(decode_report, client.reports(0.1)))
+                for packet in client.reports(0.1):
+                    self.keep(packet)
+                    self.reports.append(decode_report(packet))
 
     def _clear(self) -> None:
         """Until the guardian holds the arm."""
@@ -227,7 +238,7 @@ class Rig:
         said = self.guardian.output if self.guardian is not None else ""
         raise AssertionError(f"not cleared: {self.state} {self.reason} {said}")
 
-    def _wait(self, what: str, there: Any) -> None:
+    def _wait(self, what: str, there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENT_S
         while not there():
             if time.monotonic() > deadline:
@@ -242,8 +253,8 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _run_first(pid: int) -> None:
-    """A real servo does not share the host's processor: its stand-in runs before everything."""
+def run_first(pid: int, priority: int) -> None:
+    """Lets a process run before all ordinary ones, where that is allowed."""
     with contextlib.suppress(PermissionError):
         for task in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setscheduler(int(task), os.SCHED_FIFO, os.sched_param(60))
+            os.sched_setscheduler(int(task), os.SCHED_FIFO, os.sched_param(priority))

@@ -3,7 +3,8 @@
     python seeing_policy.py SOCKET ARM
 
 Only the network is missing: its actions are the dance of `scripted_policy`. Every line on stdin is
-what is wrong with the wrist camera from now on: a name of `CAMERA_FAULTS`, or ok.
+what is wrong with the wrist camera from now on: a name of `CAMERA_FAULTS`, or ok; or it is
+`stand`, and the dance stands still.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Dancer:
             sampler=None,
         )
         self.bundle, self._joints = SimpleNamespace(manifest=manifest), len(joints)
+        self.stands_s: float | None = None
 
     def reset(self, instruction: str) -> None:
         """Forgets nothing: it remembers nothing."""
@@ -82,7 +84,7 @@ class Dancer:
         actions = np.zeros((CHUNK, 7), np.float32)
         for step in range(CHUNK):
             now_s = time.monotonic() + (step + 1) * PERIOD_S
-            actions[step, : self._joints] = dance(now_s, self._joints)
+            actions[step, : self._joints] = dance(self.stands_s or now_s, self._joints)
         return Chunk(actions, np.zeros((CHUNK, 1), np.float32))
 
 
@@ -103,8 +105,11 @@ def main(path: str, arm: str) -> None:
     pilot.instruct("dance")
 
     def listen() -> None:
-        for line in sys.stdin:
-            wrist.fault = None if line.strip() == "ok" else line.strip()
+        for word in map(str.strip, sys.stdin):
+            if word == "stand":
+                dancer.stands_s = time.monotonic()
+            else:
+                wrist.fault = None if word == "ok" else word
 
     threading.Thread(target=listen, daemon=True).start()
     number = 0

@@ -75,7 +75,9 @@ def _eye(done: str, word: str) -> Cell:
 _SERVO: dict[str, Cell] = {
     "off": _dead("one servo loses its power", bus(f"fault {ELBOW} off")),
     "stuck": _blocked("one servo does not turn and presses", bus(f"fault {ELBOW} stuck")),
-    "garbage": _unclear("one servo answers with noise", bus(f"fault {ELBOW} garbage")),
+    "garbage": _unclear(
+        "noise in or around the answers of one servo", bus(f"fault {ELBOW} garbage")
+    ),
     "wrong": _unclear("one servo answers valid but wrong packets", bus(f"fault {ELBOW} wrong")),
     "slow": _harmless("one servo keeps a tenth of its speed", bus(f"fault {ELBOW} slow 0.1")),
     "delayed": _unclear("one servo answers 100 ms late", bus(f"fault {ELBOW} delayed")),
@@ -107,7 +109,7 @@ _SERVO: dict[str, Cell] = {
 _BUS: dict[str, Cell] = {
     "off": Cell("all servos lose their power", bus("fault bus off"), _LIMP, None, DEAD_S),
     "stuck": _blocked("no servo turns, all press", bus("fault bus stuck")),
-    "garbage": _dead("all answers are noise", bus("fault bus garbage")),
+    "garbage": _unclear("noise in or around all answers", bus("fault bus garbage")),
     "wrong": _unclear("all answers are valid but wrong", bus("fault bus wrong")),
     "slow": _dead("a tenth of the baud rate", bus("fault bus slow")),
     "delayed": _dead("all answers come 100 ms late", bus("fault bus delayed")),

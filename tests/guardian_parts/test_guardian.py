@@ -122,7 +122,7 @@ def torque(bus: VirtualBus) -> set[int]:
 
 
 def test_an_arm_that_starts_outside_is_held_there_and_eased_back(tmp_path: Path) -> None:
-    """Held, not in fault; once there is somewhere to go it comes back and never goes further out."""
+    """Held, not in fault; once it is told to go it comes back and never goes further out."""
     with (
         VirtualBus(start_positions(SO101) | {1: OUTSIDE}) as bus,
         guarded(bus, tmp_path) as arm,
@@ -144,7 +144,7 @@ def test_an_arm_that_starts_outside_is_held_there_and_eased_back(tmp_path: Path)
 
 
 def test_the_driver_lets_nothing_further_out(bus: VirtualBus) -> None:
-    """A joint beyond its limit may stay or come back; a step further is refused, and so later on."""
+    """A joint beyond its limit may stay or come back; a step further is refused."""
     lower = np.array([joint.lower_rad for joint in SO101.joints])
     with (
         VirtualBus(start_positions(SO101) | {1: OUTSIDE}) as bus,

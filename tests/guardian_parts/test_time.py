@@ -59,7 +59,7 @@ def test_only_the_slowest_steps_may_be_slower() -> None:
 
 
 def test_real_time_keeps_its_grid() -> None:
-    """Steps at 5.0, 5.1, ...; those that were missed are looked at, and the last is decided upon."""
+    """Steps at 5.0, 5.1, ...; missed ones are looked at, and the last is decided upon."""
     pace = Pace(REAL, window=4)
     pace.restart(5.0)
     assert not pace.begun and pace.next_s == 5.0
