@@ -29,9 +29,9 @@ COMMANDS = {
     "robot": "Make or check the file of one robot.",
     "arm": "Find, watch, calibrate, stop an arm.",
     "camera": "Find cameras, look through them.",
-    "record": "Record demonstrations, turn recordings into data sets.",
-    "replay": "Give a recording to a policy, an arm or the eye.",
-    "doctor": "Say why an arm was slow or shook.",
+    "record": "Record demonstrations, or export recordings as data sets.",
+    "replay": "Give a recording to a policy or to an arm again, or draw it.",
+    "doctor": "Say why the arm in a recording was slow or shook.",
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, NamedTuple
 
-KEYS = "type an instruction and Enter; space: stop; r Enter: reset; c Enter: clear; q Enter: quit"
+KEYS = "type an instruction; space, Esc: stop; r Enter: reset; c Enter: clear; q Enter: quit"
 
 
 class Key(NamedTuple):
@@ -30,8 +30,11 @@ _WORDS: dict[str, Key] = {"r": Key("reset"), "c": Key("clear"), "q": Key("quit")
 def read_key(line: str, character: str) -> tuple[str, Key | None]:
     """The line after one more character, and what it means if it is complete.
 
-    A space stops at once when it comes first: it is the largest key, and nobody must aim.
+    A space stops at once when it comes first: it is the largest key, and nobody must aim. Escape
+    stops always, and so does every key that sends more than a character.
     """
+    if character == "\x1b":
+        return "", Key("stop")
     if character in "\r\n":
         text = line.strip()
         return "", _WORDS.get(text, Key("instruct", text)) if text else None

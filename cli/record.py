@@ -27,15 +27,16 @@ class RecordGroup(click.Group):
     "record",
     cls=RecordGroup,
     epilog=example(
-        "dreamvla record robot.toml -o demos --task 'open the drawer' --leader /dev/ttyACM1",
-        "dreamvla record robot.toml -o demos --task 'open the drawer' --by-hand",
-        "dreamvla record export demos/* --format lerobot -o dataset",
+        "dreamvla record demonstration --help",
+        "dreamvla record export --help",
     ),
 )
 def command() -> None:
-    """Record demonstrations (`record ROBOT.toml`), or export recordings as data sets.
+    """Record demonstrations, or export recordings as data sets.
 
-    `dreamvla record demonstration --help` and `dreamvla record export --help` say more.
+    `record ROBOT.toml` begins a demonstration.
+
+    Both take --json, -v and -q; each has its own --help with an example.
     """
 
 

@@ -73,12 +73,16 @@ class Status:
             [
                 f"{state}{f' ({reason})' if reason else ''}",
                 f"{self.rate_hz:.1f} Hz",
-                f"{self._base.name} x{self._factor:.2f}",
+                f"{self._time_base} x{self._factor:.2f}",
                 f"late {np.percentile(self._lately_ms, 99):.2f} ms",
                 f"limit: {self._last_limit}",
                 "real-time" if int(self._newest["realtime"]) & 1 else "not real-time",
             ]
         )
+
+    @property
+    def _time_base(self) -> str:
+        return "stretched" if self._factor < 1 else self._base.name
 
     @property
     def rate_hz(self) -> float:
@@ -93,7 +97,7 @@ class Status:
         return {
             "decisions": self._decisions,
             "rate_hz": self.rate_hz,
-            "time_base": self._base.name,
+            "time_base": self._time_base,
             "speed_factor": self._factor,
             "guardian_cycles": self._cycles,
             "missed_cycles": 0 if newest is None else int(newest["missed"]),

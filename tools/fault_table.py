@@ -46,8 +46,9 @@ clock, by stamps of CLOCK_MONOTONIC. The fault's time is taken before it is inje
 through a pipe or a signal counts as well. For a policy that hangs or sends nothing useful the
 clock starts at the time of the last good waypoint, which may lie up to 0.1 s after the fault. The
 virtual servos' process runs with SCHED_FIFO, as real servos do not share the host's processor; the
-guardian has the SCHED_FIFO that it asks for. After every latched end the fault was taken away, and
-the arm had to stay where it was. An independent checker (`tests/guardian/checker.py`) read every
+guardian has the SCHED_FIFO that it asks for. Several arms were measured at once on two cores that
+had other work, too. After every latched end the fault was taken away, and the arm had to stay where
+it was (but for a servo that pressed, see below). An independent checker (`tests/guardian/checker.py`) read every
 byte of every log: {checked}.
 
 **Ends.** *held*: with torque, goes on by itself when it is sent good waypoints again. *held,

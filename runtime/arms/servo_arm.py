@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dreamvla_edge.runtime.arms.arm import ArmReading, ServoReading, SilentServos
+from dreamvla_edge.runtime.arms.arm import ArmReading, ServoReading
 from dreamvla_edge.runtime.arms.bus import Answers, Bus, Codec
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.goals import goal_steps
+from dreamvla_edge.runtime.arms.refusals import refusal, silence
 from dreamvla_edge.runtime.arms.steps import STEPS_PER_TURN, radians_from_steps
 from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.rotation import Array
@@ -293,19 +294,7 @@ class ServoArm(ABC):
 
     def _refuse_silence(self, silent: Sequence[int]) -> None:
         if silent:
-            ids = ", ".join(map(str, silent))
-            raise SilentServos(
-                tuple(silent),
-                f"no answer from servo {ids} on {self._bus.port}",
-                "every servo of the arm answers",
-                "check servo power and the cable before the first silent servo; after an "
-                "overload, switch the servo power off and on",
-            )
+            raise silence(self._bus.port, silent)
 
     def _refusal(self, register: str, servos: Sequence[int]) -> ArmError:
-        return ArmError(
-            f"servo {', '.join(map(str, servos))} on {self._bus.port} does not take {register}",
-            "a servo that keeps what is written",
-            "remove the cause of a fault (obstacle, heat, weak supply), then switch the servo "
-            "power off and on",
-        )
+        return refusal(self._bus.port, register, servos)

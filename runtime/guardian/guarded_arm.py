@@ -25,8 +25,9 @@ DEAD_READINGS = 5
 class GuardedArm:
     """Opens an arm, reads and writes it, and counts.
 
-    connect: opens the port. transactions: on the bus; rejected: readings that did not come or
-    were not believed; bus_ns: time on the bus since it was last set to 0.
+    connect: opens the port. enabled: whether `enable` came through since then; transactions: on
+    the bus; rejected: readings that did not come or were not believed; bus_ns: time on the bus
+    since it was last set to 0.
     Every method raises ArmError when the arm cannot be used any more.
     """
 
@@ -43,6 +44,7 @@ class GuardedArm:
         self._opened_s = 0.0
         self._agreeing = self._failing = 0
         self.believed: ArmReading | None = None
+        self.enabled = False
         self.transactions = self.rejected = self.bus_ns = 0
 
     @property
@@ -59,6 +61,7 @@ class GuardedArm:
         """Opens the port anew and forgets what was measured before."""
         self.close()
         self.believed, self._agreeing, self._failing = None, 0, 0
+        self.enabled = False
         self._arm = self._connect()
         self._opened_s = time.monotonic()
 
@@ -78,6 +81,7 @@ class GuardedArm:
         """See `Arm.enable`."""
         with self._using() as arm:
             arm.enable()
+        self.enabled = True
 
     def release(self) -> None:
         """See `Arm.release`."""

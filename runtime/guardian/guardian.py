@@ -29,6 +29,7 @@ LOWER_S = 10.0
 ORPHAN_S = 30.0
 """A guardian without a port and without clients ends after so long."""
 _AT_REST_RAD, _AT_REST_RAD_S = 0.05, 0.05
+_SETTLE_S = 0.5  # so long it may take at most
 _POSES = 3  # readings that agree before the first one is believed
 _POWERED = (State.HOLD, State.RAMP, State.TRACK)
 _PERSONS = (Order.STOP, Order.LOWER, Order.CLEAR)
@@ -226,10 +227,14 @@ class Guardian:
             self._happen(Event.POSE_READ, "", now_s)
 
     def _on_enable(self, now_s: float) -> None:
-        if not self._settings.shadow:
+        """Torque on, once; an arm that sank until then comes to rest before its place counts."""
+        if not (self._settings.shadow or self._arm.enabled):
             self._arm.enable()
         reading = self._arm.read()
-        if reading is not None:
+        if reading is None:
+            return
+        stands = np.abs(reading.velocity).max() < _AT_REST_RAD_S
+        if stands or now_s - self._since_s > _SETTLE_S:
             self._mover.take_over(reading)
             reason = "shadow: nothing is sent" if self._settings.shadow else "ready"
             self._happen(Event.TORQUE_ON, reason, now_s)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.kinematics import chain_of, tool_position
+from dreamvla_edge.runtime.errors import ArmError
 
-from .message import Limit
+from .message import MAX_JOINTS, Limit
 
 Array = NDArray[np.float64]
 GRIPPER_SPEED = 3.0
@@ -49,7 +50,13 @@ class Limits:
 
 
 def limits_of(description: ArmDescription) -> Limits:
-    """The bounds that an arm's description gives."""
+    """The bounds that an arm's description gives. Raises ArmError if it has too many joints."""
+    if len(description.joints) > MAX_JOINTS:
+        raise ArmError(
+            f"{description.name} has {len(description.joints)} joints",
+            f"at most {MAX_JOINTS}: a message to the guardian holds no more",
+            "describe the arm without the joints that the policy does not move",
+        )
     chain, own = chain_of(description), description.limits
     box = own.workspace_m
     return Limits(

@@ -13,9 +13,16 @@ from dreamvla_edge.runtime.errors import GuardianError
 def hold(path: Path) -> IO[str]:
     """Locks a file until the process ends, however it ends; the file names the holder.
 
-    Raises GuardianError if another process holds it.
+    Raises GuardianError if another process holds it, or its folder is another user's, who could
+    then give orders to the arm.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent.stat().st_uid != os.getuid():
+        raise GuardianError(
+            f"the folder {path.parent} belongs to another user",
+            "a folder of this user alone",
+            "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+        )
     file = open(path, "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from dreamvla_edge.runtime.cameras.history import steps_due
 from .time_base import SPARE, TimeBase
 
 _RECENT = 20
+_TOO_SLOW = 5  # so many steps in a row, not one hiccup
 
 
 class Pace:
@@ -18,7 +19,8 @@ class Pace:
 
     Real time has a grid of steps that no delay shifts: steps that were missed are looked at
     afterwards. Stretched time has one step after the other, and its period follows the machine:
-    it is never shorter than what the last steps took.
+    it is never shorter than what the last steps took. Real time that nobody asked for ends in
+    stretched time when steps turn out too slow for it.
     """
 
     def __init__(self, base: TimeBase, window: int) -> None:
@@ -76,9 +78,17 @@ class Pace:
             self._number += 1
             self._next_s = max(self._next_s + self.period_s, now_s)
 
-    def took(self, duration_s: float) -> None:
-        """From the pictures to the waypoints it took so long [s]."""
+    def took(self, duration_s: float) -> bool:
+        """From the pictures to the waypoints it took so long [s]; whether time is stretched now.
+
+        Then the policy must begin anew: pictures at one rate do not go with those at another.
+        """
         self._took_s.append(duration_s)
+        recent = list(self._took_s)[-_TOO_SLOW:]
+        if len(recent) < _TOO_SLOW or min(recent) <= self._base.slowest_s:
+            return False
+        self._base = TimeBase("stretched", self._base.period_s, self._base.factor)
+        return True
 
     def origin_ns(self, observed_ns: int, now_ns: int) -> int:
         """From when the waypoints count [ns]: the first one is one period later.

@@ -116,7 +116,8 @@ class Pilot:
         self._pace.taken(now_s)
         before = tuple(self._observe(sight) for sight in sights[:-1])
         decision = self._decide(sights[-1], before, first)
-        self._pace.took(time.monotonic() - now_s)
+        if self._pace.took(time.monotonic() - now_s):
+            self._pausing = True
         return decision
 
     def _observe(self, sight: Sight) -> Observation:

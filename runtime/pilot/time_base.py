@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,12 +19,14 @@ SPARE = 1.05
 @dataclass(frozen=True)
 class TimeBase:
     """name: `real` or `stretched`; period_s: between two steps; factor: of the speed, 1 = as the
-    data set, below it the arm and everything it sees move slower than in training.
+    data set, below it the arm and everything it sees move slower than in training; slowest_s:
+    duration of steps above which real time gives way to stretched, infinite if it was asked for.
     """
 
     name: Literal["real", "stretched"]
     period_s: float
     factor: float
+    slowest_s: float = math.inf
 
 
 def choose(
@@ -52,8 +55,10 @@ def choose(
             " data set",
             "use --time-base stretched, which moves slower than in training, or a faster device",
         )
-    fits = 2 * latency_s <= waypoints * period_s
-    if speed == 1.0 and (wish == "real" or (wish == "auto" and fits)):
+    slowest_s = waypoints * period_s / 2
+    if wish == "real":
         return TimeBase("real", period_s, 1.0)
+    if wish == "auto" and speed == 1.0 and latency_s <= slowest_s:
+        return TimeBase("real", period_s, 1.0, slowest_s)
     stretched_s = max(period_s / speed, latency_s * SPARE * (2 if waypoints == 1 else 1))
     return TimeBase("stretched", stretched_s, period_s / stretched_s)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime import motion
 from dreamvla_edge.runtime.arms.kinematics import Chain, forward
-from dreamvla_edge.runtime.guardian.message import Waypoint
+from dreamvla_edge.runtime.guardian.message import MAX_WAYPOINTS, Waypoint
 from dreamvla_edge.runtime.specification import ActionSpecification
 
 
@@ -36,12 +36,13 @@ def route(
 
     joints (n,) [rad], gripper: the anchor, where the arm was, or was sent, when it was observed;
     origin_ns: the first waypoint is one period after it, monotonic [ns]. Every further delta is
-    added to the pose that the one before it led to. Raises ActionError.
+    added to the pose that the one before it led to; a message holds MAX_WAYPOINTS of them. Raises
+    ActionError.
     """
     goal = motion.Goal(forward(chain, joints), np.asarray(joints, float), gripper)
     waypoints = []
     worst_m = worst_rad = 0.0
-    for number, action in enumerate(actions, 1):
+    for number, action in enumerate(actions[:MAX_WAYPOINTS], 1):
         goal = motion.advance(specification, chain, action, goal)
         worst_m = max(worst_m, goal.position_error_m)
         worst_rad = max(worst_rad, goal.orientation_error_rad)

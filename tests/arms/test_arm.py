@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Literal, get_type_hints
 
 import numpy as np
@@ -16,60 +12,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dreamvla_edge.runtime.arms import connect, dynamixel_arm, open_arm
-from dreamvla_edge.runtime.arms.arm import Arm, PortGone, SilentServos
+from arms.contract import (
+    FAULTS,
+    GOAL,
+    MODE,
+    STEP,
+    TEMPERATURE,
+    TORQUE,
+    goals,
+    quick,
+    somewhere,
+    torque,
+    wait_until,
+)
+from dreamvla_edge.runtime.arms import dynamixel_arm
+from dreamvla_edge.runtime.arms.arm import Arm
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.port import Port
 from dreamvla_edge.runtime.errors import ArmError
-from dreamvla_edge.sim.fault import Fault
 from dreamvla_edge.sim.virtual_arm import start_positions, virtual_arm
 from dreamvla_edge.sim.virtual_bus import VirtualBus
-
-STEP = 2 * math.pi / 4096
-# Addresses: torque_enable, goal_position (with its size), error bits, and the end of the EEPROM.
-TORQUE = {"feetech": 40, "dynamixel": 64}
-GOAL = {"feetech": (42, 2), "dynamixel": (116, 4)}
-FAULTS = {"feetech": 65, "dynamixel": 70}
-MODE = {"feetech": 33, "dynamixel": 11}
-EEPROM_END = {"feetech": 40, "dynamixel": 64}
-TEMPERATURE = {"feetech": 63, "dynamixel": 146}
 
 
 @pytest.fixture(autouse=True)
 def patient_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     """2.5 s instead of 100 ms: a test machine may well stall for that long."""
     monkeypatch.setattr(dynamixel_arm, "WATCHDOG", 127)
-
-
-@contextmanager
-def quick(description: ArmDescription, bus: VirtualBus) -> Iterator[Arm]:
-    """The driver with a short patience, for tests in which somebody stays silent."""
-    with closing(connect(description, bus.port, latency_s=0.1)) as arm:
-        yield arm
-
-
-def goals(bus: VirtualBus, description: ArmDescription) -> list[tuple[int, int]]:
-    """Servo and goal of the writes that set one, in order."""
-    address = GOAL[description.protocol][0]
-    return [(w.servo, int.from_bytes(w.data, "little")) for w in bus.writes if w.address == address]
-
-
-def torque(bus: VirtualBus, description: ArmDescription) -> list[int]:
-    """Whether each servo has its torque on."""
-    return [bus.registers(s)[TORQUE[description.protocol]] for s in description.servos]
-
-
-def somewhere(description: ArmDescription, share: float) -> np.ndarray:
-    """Angles at this share of every joint's range."""
-    return np.array([j.lower_rad + share * (j.upper_rad - j.lower_rad) for j in description.joints])
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Waits as long as a slow machine may need."""
-    start = time.monotonic()
-    while not true():
-        assert time.monotonic() - start < 60
-        time.sleep(0.005)
 
 
 def test_the_driver_has_every_method_of_an_arm(arm: Arm) -> None:
@@ -314,210 +282,6 @@ def test_closing_keeps_torque_and_releasing_ends_it(
     with quick(description, virtual) as arm:
         arm.release()
     assert torque(virtual, description) == [0] * 6
-
-
-def test_silent_servos_are_named(description: ArmDescription, virtual: VirtualBus) -> None:
-    """All of them at once, by every method that needs them; the others are reached."""
-    with quick(description, virtual) as arm:
-        arm.enable()
-        for servo in (2, 5):
-            virtual.fault(Fault("off", servo))
-        for operation in (arm.identify, arm.read, arm.hold, arm.enable, arm.registers, arm.release):
-            with pytest.raises(SilentServos, match="servo 2, 5 on") as caught:
-                operation()
-            assert caught.value.servos == (2, 5)
-    assert [
-        t
-        for s, t in zip(description.servos, torque(virtual, description), strict=True)
-        if s not in (2, 5)
-    ] == [0] * 4
-
-
-def test_a_reading_asks_again_only_when_the_cycle_has_time(
-    description: ArmDescription, virtual: VirtualBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once, those that missed; never in a cycle that is over."""
-    asked: list[int] = []
-    ask = Port.ask
-
-    def spy(port: Port, *arguments: object) -> object:
-        asked.append(len(arguments[2]))  # type: ignore[arg-type]
-        return ask(port, *arguments)  # type: ignore[arg-type]
-
-    virtual.fault(Fault("off", 2))
-    monkeypatch.setattr(Port, "ask", spy)
-    for cycle_s, expected in ((5.0, [6, 1]), (0.001, [6])):
-        with closing(connect(description, virtual.port, cycle_s=cycle_s, latency_s=0.1)) as arm:
-            with pytest.raises(SilentServos):
-                arm.read()
-        assert asked == expected
-        asked.clear()
-
-
-def test_a_lost_answer_is_asked_for_again(description: ArmDescription, virtual: VirtualBus) -> None:
-    """A reading succeeds although one answer in five is lost, most of the time."""
-    virtual.fault(Fault("intermittent", 3, 0.2))
-    done = 0
-    with closing(connect(description, virtual.port, cycle_s=1.0, latency_s=0.2)) as arm:
-        for _ in range(25):
-            try:
-                done += len(arm.read().servos) == 6
-            except SilentServos as error:
-                assert error.servos == (3,)
-    assert done >= 18  # 24 are expected; without a second question 20 of 25, seldom fewer than 15
-
-
-def test_a_late_answer_is_no_answer_to_the_next_question(
-    description: ArmDescription, virtual: VirtualBus
-) -> None:
-    """It would pass an old position for a new one, measured before its stamp."""
-    last = description.gripper.servo
-    virtual.fault(Fault("delayed", last, 0.3))  # arrives in the middle of the next transaction
-    with closing(connect(description, virtual.port, cycle_s=0.001, latency_s=0.2)) as arm:
-        for _ in range(4):
-            with pytest.raises(SilentServos) as caught:
-                arm.read()
-            assert caught.value.servos == (last,)
-
-
-def test_garbage_on_the_wire_never_becomes_a_reading_of_another_arm(
-    description: ArmDescription, virtual: VirtualBus
-) -> None:
-    """Each reading is right or there is none."""
-    truth = {s: virtual.position(s) for s in description.servos}
-    virtual.fault(Fault("garbage", None, 0.15))
-    done = 0
-    with closing(connect(description, virtual.port, cycle_s=0.1, latency_s=0.02)) as arm:
-        for _ in range(60):
-            try:
-                reading = arm.read()
-            except SilentServos:
-                continue
-            done += 1
-            for joint, angle in zip(description.joints, reading.joints, strict=True):
-                assert round(joint.zero_step + joint.direction * angle / STEP) == truth[joint.servo]
-    assert done > 10
-
-
-def test_a_pulled_cable_ends_every_method_alike_and_the_arm_is_opened_anew(
-    description: ArmDescription, tmp_path: Path
-) -> None:
-    """By its stable name, behind which there is another device now."""
-    link = tmp_path / "arm"
-    with virtual_arm(description, link=link) as bus:
-        with closing(connect(description, str(link), latency_s=0.5)) as arm:
-            arm.enable()
-            device = link.resolve()
-            bus.unplug()
-            middle = somewhere(description, 0.5)
-            for operation in (
-                arm.identify,
-                arm.read,
-                lambda: arm.write(middle, 0.5),
-                arm.enable,
-                arm.hold,
-                arm.release,
-                arm.registers,
-                lambda: arm.store(1, {"homing_offset": 0}),
-            ):
-                with pytest.raises(PortGone, match="broke off") as caught:
-                    operation()
-                assert "cable" in caught.value.cure
-        with pytest.raises(ArmError, match="does not exist"):
-            connect(description, str(link))
-        with open("/dev/ptmx", "rb"):  # takes the name of the device that was
-            bus.replug()
-        with closing(connect(description, str(link), latency_s=0.5)) as arm:
-            assert link.resolve() != device
-            arm.identify()
-            assert arm.read().gripper == pytest.approx(0.5, abs=1e-3)
-
-
-def test_a_cable_pulled_in_the_middle_of_a_reading(
-    description: ArmDescription, virtual: VirtualBus
-) -> None:
-    """While the driver waits for an answer that never comes."""
-    virtual.fault(Fault("off", 6))
-    with closing(connect(description, virtual.port, latency_s=20.0)) as arm:
-        pull = threading.Timer(0.2, virtual.unplug)
-        pull.start()
-        with pytest.raises(PortGone):
-            arm.read()
-        pull.join()
-
-
-def test_storing_settings(description: ArmDescription, virtual: VirtualBus, arm: Arm) -> None:
-    """Read back, and still there after the power was off."""
-    arm.store(3, {"homing_offset": -5, "min_position": 100})
-    stored = arm.registers()[3]
-    assert (stored["homing_offset"], stored["min_position"]) == (-5, 100)
-    virtual.fault(Fault("off", 3))
-    virtual.mend(3)
-    stored = arm.registers()[3]
-    assert (stored["homing_offset"], stored["min_position"]) == (-5, 100)
-    assert {w.servo for w in virtual.writes} == {3}
-
-
-def test_storing_needs_torque_off_and_a_register_that_may_be_stored(
-    description: ArmDescription, virtual: VirtualBus, arm: Arm
-) -> None:
-    """An id that changes would lose the servo."""
-    for name in ("id", "baud_index", "goal_position", "torque_enable"):
-        with pytest.raises(ValueError, match=name):
-            arm.store(3, {name: 1})
-    arm.enable()
-    with pytest.raises(ArmError, match="torque on"):
-        arm.store(3, {"homing_offset": 1})
-    assert eeprom_writes(virtual, description) == 0
-
-
-def eeprom_writes(bus: VirtualBus, description: ArmDescription) -> int:
-    """How many writes went into the EEPROM, by the bus's own account."""
-    return sum(bus.servo(servo).eeprom_writes for servo in description.servos)
-
-
-def test_nothing_but_store_touches_the_eeprom(
-    description: ArmDescription, virtual: VirtualBus, arm: Arm
-) -> None:
-    """It wears out, and a wrong limit in it outlives the program."""
-    arm.identify()
-    arm.enable()
-    arm.write(somewhere(description, 0.6), 0.2)
-    arm.hold()
-    arm.enable()
-    arm.release()
-    arm.registers()
-    assert eeprom_writes(virtual, description) == 0
-    assert all(w.address >= EEPROM_END[description.protocol] for w in virtual.writes)
-    arm.store(1, {"homing_offset": 3})
-    assert eeprom_writes(virtual, description) == 1
-
-
-def test_registers_are_all_there(
-    description: ArmDescription, virtual: VirtualBus, arm: Arm
-) -> None:
-    """By servo and name, as the servos hold them."""
-    found = arm.registers()
-    assert list(found) == list(description.servos)
-    for servo, values in found.items():
-        assert values["id"] == servo
-        assert values["model"] == description.models[servo]
-        assert values["present_position"] == round(virtual.position(servo))
-        assert values["present_temperature"] == 30
-
-
-def test_a_port_that_is_in_use_says_by_whom(
-    description: ArmDescription, virtual: VirtualBus
-) -> None:
-    """Two owners would garble each other's packets."""
-    with (
-        quick(description, virtual),
-        pytest.raises(ArmError, match=r"used by process \d+") as caught,
-    ):
-        open_arm(description.name, virtual.port)
-    assert "pytest" in caught.value.found
-    with quick(description, virtual) as arm:  # the first owner gave it back
-        arm.read()
 
 
 def _fields(record: object) -> dict[str, object]:

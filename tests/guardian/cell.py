@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from dreamvla_edge.runtime.guardian.message import State
 from guardian.faults import Fault
-from guardian.rig import LATCHED, STANDS_RAD_S, Rig
+from guardian.rig import LATCHED, STANDS_RAD_S, Rig, punctual
 
 End = Literal["held", "held, latched", "held by the servos", "lowered", "limp", "goes on"]
 REST_RAD = 0.08  # at rest is what is so near to it
@@ -64,8 +65,10 @@ class Outcome:
 def inject(rig: Rig, cell: Cell) -> Outcome:
     """Does a fault to a dancing arm, looks, and undoes it. A latched end must outlast the fault."""
     rig.dance()
-    begin_ns = time.monotonic_ns()
-    with cell.fault(rig):
+    with ExitStack() as over:
+        with punctual():
+            begin_ns = time.monotonic_ns()
+            over.enter_context(cell.fault(rig))
         time.sleep(cell.watched_s)
         if rig.state in LATCHED:
             time.sleep(2 * STILL_S)  # it may have begun to stop only just now

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import random
 import select
+import signal
 import socket
 import sys
 import time
@@ -90,6 +92,7 @@ FAULTS: dict[str, Effect] = {
 
 def main(path: str, joints: int) -> None:
     """Sends until the guardian ends."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also below nohup
     guardian = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     guardian.connect(path)
     guardian.send(encode(Command(Order.DRIVE)))
@@ -103,7 +106,7 @@ def main(path: str, joints: int) -> None:
             except ConnectionResetError:  # it was killed
                 return
         if select.select([sys.stdin], [], [], 0)[0]:
-            fault = sys.stdin.readline().strip() or "ok"
+            fault = (os.read(sys.stdin.fileno(), 4096).decode().split() or ["ok"])[-1]
         number += 1
         good = chunk(time.monotonic(), joints)
         made = FAULTS[fault](good)

@@ -9,6 +9,7 @@ what is wrong with the wrist camera from now on: a name of `CAMERA_FAULTS`, or o
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -90,6 +91,7 @@ class Dancer:
 
 def main(path: str, arm: str) -> None:
     """Drives until the guardian ends."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also below nohup
     description = load_description(arm)
     dancer: Any = Dancer([joint.name for joint in description.joints])
     eyes = dancer.bundle.manifest.specification.cameras

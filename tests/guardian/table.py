@@ -153,7 +153,12 @@ _POLICY: dict[str, Cell] = {
         STOP_S,
         from_waypoints=True,
     ),
-    "wrong": _harmless("goals far outside all limits", policy("wrong"), 1.5),
+    "wrong": Cell(
+        "goals far outside all limits; the arm may run into its support",
+        policy("wrong"),
+        _EITHER,
+        watched_s=1.5,
+    ),
     "slow": _harmless("one of twelve chunks: stops and goes", policy("slow")),
     "delayed": Cell(
         "stale chunks, half a second old",

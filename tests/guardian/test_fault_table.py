@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from guardian.rig import Rig
 from guardian.table import CELLS, TABLE
 
 WORDS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
+PAGE = Path(__file__).parents[2] / "docs" / "fault-table.md"
 REPETITIONS = 20
 OFTEN: tuple[Key, ...] = (
     ("servo", "overload bit"),
@@ -100,3 +102,22 @@ def test_torque_comes_on_where_the_arm_is(tmp_path_factory: pytest.TempPathFacto
             rig.start_guardian()
             rig.bus.command("fault bus ok")
         assert violations(rig.log, rig.bounds(), rig.outside_m) == []
+
+
+def test_the_page_shows_every_cell() -> None:
+    """Measured often enough, in time, and nothing that the table does not know."""
+    shown: dict[Key, list[str]] = {}
+    part = ""
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("## "):
+            part = line[3:].lower()
+        elif line.startswith("| ") and not line.startswith("| fault"):
+            word, *columns = (column.strip() for column in line.strip("|").split("|"))
+            shown[part, word] = columns
+    assert [*shown] == [(part, word) for part, row in TABLE.items() for word in row]
+    for key, cell in CELLS.items():
+        _, ends, stands, decided, _, count = shown[key]
+        assert int(count) >= REPETITIONS, key
+        assert {end.partition(" (")[0] for end in ends.split("; ")} <= set(cell.ends), key
+        for took, allowed in ((stands, cell.stands_s), (decided, cell.decided_s)):
+            assert allowed is None or not took or float(took) <= allowed, key
