@@ -31,6 +31,10 @@ _SHARED = "DREAMVLA_TEST_SHARED"
 """Environment variable: a folder of this run that all of its processes share."""
 
 
+_REAL_TIME = ("arms", "cameras", "guardian", "guardian_parts", "recording", "robot", "sim_bus")
+"""Folders of tests whose processes must not be late for each other."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the shared folder, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
@@ -41,6 +45,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes the shared folder: it holds gigabytes."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(_SHARED))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Two processes share the tests by file, but all that moves a virtual arm is one's alone."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        group = "real time" if folder in _REAL_TIME else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ def _dead(done: str, fault: Fault) -> Cell:
 
 
 def _blocked(done: str, fault: Fault) -> Cell:
+    """The servos' own protection may act as well: only their power ends that."""
     return Cell(done, fault, _LATCHED, STALL_S, STALL_S, watched_s=STALL_S, presses=True)
 
 
@@ -74,7 +75,10 @@ def _eye(done: str, word: str) -> Cell:
 
 _SERVO: dict[str, Cell] = {
     "off": _dead("one servo loses its power", bus(f"fault {ELBOW} off")),
-    "stuck": _blocked("one servo does not turn and presses", bus(f"fault {ELBOW} stuck")),
+    "stuck": _blocked(
+        "one servo does not turn and presses",
+        bus(f"fault {ELBOW} stuck", mend=(f"fault {ELBOW} off",)),
+    ),
     "garbage": _unclear(
         "noise in or around the answers of one servo", bus(f"fault {ELBOW} garbage")
     ),
@@ -108,10 +112,11 @@ _SERVO: dict[str, Cell] = {
 }
 _BUS: dict[str, Cell] = {
     "off": Cell("all servos lose their power", bus("fault bus off"), _LIMP, None, DEAD_S),
-    "stuck": _blocked("no servo turns, all press", bus("fault bus stuck")),
+    "stuck": _blocked("no servo turns, all press", bus("fault bus stuck", mend=("fault bus off",))),
     "garbage": _unclear("noise in or around all answers", bus("fault bus garbage")),
     "wrong": _unclear("all answers are valid but wrong", bus("fault bus wrong")),
-    "slow": _dead("a tenth of the baud rate", bus("fault bus slow")),
+    # Some answers come in time at first: what counts is the last that was believed.
+    "slow": Cell("a tenth of the baud rate", bus("fault bus slow"), _LATCHED, 0.3, 0.3),
     "delayed": _dead("all answers come 100 ms late", bus("fault bus delayed")),
     "intermittent": _harmless("a tenth of all answers is lost", bus("fault bus intermittent 0.1")),
 }

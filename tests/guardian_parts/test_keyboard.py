@@ -33,13 +33,13 @@ def typed(text: str) -> list[Key]:
         ("\n\r\n", []),
         ("r", []),
         ("\x7f\x7f", []),
-        ("close\x1b it\n", [Key("instruct", "close it")]),
+        ("clos\x1b it\n", [Key("stop"), Key("stop"), Key("instruct", "it")]),
         ("öffne die Lade\n", [Key("instruct", "öffne die Lade")]),
         (" open\n c\n", [Key("stop"), Key("instruct", "open"), Key("stop"), Key("clear")]),
     ],
 )
 def test_keys(text: str, keys: list[Key]) -> None:
-    """A space at the start of a line stops at once; within one it is a space."""
+    """A space at the start of a line stops at once, Escape anywhere."""
     assert typed(text) == keys
 
 

@@ -27,4 +27,4 @@ def test_policy_and_bus_run_without_torch(
     tests = Path(__file__).parent.parent / "runtime_only" / "test_policy.py"
     done = run_without_torch(RUN, str(tests))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
