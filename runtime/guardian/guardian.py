@@ -14,7 +14,7 @@ from dreamvla_edge.runtime.errors import ArmError
 
 from . import health
 from .guarded_arm import BLIND_S, GuardedArm
-from .limits import Limits, Target
+from .limits import Array, Limits, Target
 from .message import Command, Order, State
 from .mover import Mover
 from .plan import Plan, PlanError, make_plan
@@ -31,6 +31,7 @@ ORPHAN_S = 30.0
 _AT_REST_RAD, _AT_REST_RAD_S = 0.05, 0.05
 _SETTLE_S = 0.5  # so long it may take at most
 _POSES = 3  # readings that agree before the first one is believed
+_EASED_RAD = 0.002  # about a step of a servo's encoder
 _POWERED = (State.HOLD, State.RAMP, State.TRACK)
 _PERSONS = (Order.STOP, Order.LOWER, Order.CLEAR)
 
@@ -58,6 +59,7 @@ class Guardian:
         self._state, self._reason, self._since_s = State.CONNECT, "", time.monotonic()
         self._history = health.History()
         self._plan: Plan | None = None
+        self._pressed: Array | None = None
         self._sequence = self._observed_ns = 0
         self._mover = Mover(self._arm, limits, self._period_s, settings.shadow)
         self._asked: Target | None = None
@@ -212,6 +214,7 @@ class Guardian:
     def _on_connect(self, now_s: float) -> None:
         self._history = health.History()
         self._mover.forget()
+        self._pressed = None
         self._arm.open()
         self._happen(Event.PORT_OPEN, "", now_s)
 
@@ -280,15 +283,26 @@ class Guardian:
     def _on_fault(self, now_s: float) -> None:
         """Brakes, then sends nothing: the servos hold their last goal by themselves.
 
-        A goal sent again after the arm has sagged would be a leap. An arm that was never taken
-        over is only looked at.
+        A goal sent again after the arm has sagged would be a leap. One that presses against
+        something is taken back to where the arm is. An arm that was never taken over is only
+        looked at.
         """
         if not self._arm.is_open:
             return
         if not self._mover.has_arm:
             self._arm.read()
-        elif self._judged(now_s) is not None and self._mover.moves:
-            self._mover.brake()
+        elif self._judged(now_s) is not None:
+            if self._pressed is not None:
+                self._ease(self._pressed, now_s)
+            elif self._mover.moves:
+                self._mover.brake()
+
+    def _ease(self, place: Array, now_s: float) -> None:
+        """Takes the goal back to where the arm was when it stalled."""
+        goal = self._mover.motion
+        self._mover.move(Target(place, np.zeros_like(place), goal.gripper), self._speed(now_s))
+        if np.abs(goal.position - place).max() < _EASED_RAD and not self._mover.moves:
+            self._pressed = None
 
     def _judged(self, now_s: float) -> ArmReading | None:
         """A believed reading; what it says of the servos' health becomes an event."""
@@ -301,6 +315,8 @@ class Guardian:
                 self._health, self._names, reading, sent, self._history
             )
             if verdict is not None:
+                if verdict.presses and self._state is not State.FAULT:
+                    self._pressed = reading.joints
                 self._halt(Event.DROP if verdict.drop else Event.FAULT, verdict.text, now_s)
         return reading
 

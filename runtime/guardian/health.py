@@ -20,10 +20,14 @@ _HEAT, _VOLTAGE = "overheated", "voltage"
 
 @dataclass(frozen=True)
 class Verdict:
-    """drop: lower the arm and take its torque, before it goes by itself; else stop and hold."""
+    """What to do: drop: lower the arm and take its torque, before it goes by itself; else hold.
+
+    presses: the goal lies behind something that the arm cannot move, or somebody.
+    """
 
     drop: bool
     text: str
+    presses: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def judge(
     stalled = _stalled(limits, reading, sent, history)
     due = [verdict for key, (needed, verdict) in conditions.items() if cycles[key] >= needed]
     due += [
-        Verdict(False, f"{names[joint]}: stalled")
+        Verdict(False, f"{names[joint]}: stalled", presses=True)
         for joint, since in stalled.items()
         if reading.stamp_s - since >= limits.stall.persistence_s
     ]

@@ -12,7 +12,7 @@ from dreamvla_edge.runtime.cameras import CameraSource, open_camera
 from dreamvla_edge.runtime.errors import ObservationError
 from dreamvla_edge.runtime.specification import CameraSpecification
 from dreamvla_edge.sim.camera import SimulatedCamera
-from loop.specifications import CAMERAS
+from motion.specifications import CAMERAS
 
 
 @pytest.mark.parametrize("specification", CAMERAS, ids=["primary", "wrist"])

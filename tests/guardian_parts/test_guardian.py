@@ -358,3 +358,25 @@ def test_a_dynamixel_arm_is_held_after_the_end_and_taken_over_again(tmp_path: Pa
                 assert arm.ended()
             time.sleep(0.2)
             assert {bus.registers(servo)[64] for servo in koch.servos} == {1}
+
+
+def test_a_stalled_joint_does_not_go_on_pressing(bus: VirtualBus, tmp_path: Path) -> None:
+    """In fault its goal goes back to where it is; when the obstacle goes, nothing moves."""
+    bus.obstruct(1, (2100, 4000))
+    with guarded(bus, tmp_path) as arm:
+        arm.wait(State.HOLD)
+        aim = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+        deadline = time.monotonic() + PATIENT_S
+        while arm.client.report(PATIENT_S)["state"] != State.FAULT:
+            assert time.monotonic() < deadline
+            arm.go(aim, 1.0)
+        assert "stalled" in readable(arm.wait(State.FAULT)["reason"])
+        while (
+            abs((report := arm.client.report(PATIENT_S))["sent"][0] - report["measured"][0]) > 0.01
+        ):
+            assert time.monotonic() < deadline
+        before = bus.position(1)
+        bus.obstruct(1, None)
+        time.sleep(0.3)
+        assert abs(bus.position(1) - before) <= 5
+        assert torque(bus) == {1}

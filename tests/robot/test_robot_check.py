@@ -18,7 +18,7 @@ from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.robot_check import arm_findings, bundle_findings
 from dreamvla_edge.runtime.specification import Specification
 from dreamvla_edge.sim.bus_process import BusProcess
-from loop.specifications import JOINTS, dimensions, joint_specification, pose_specification
+from motion.specifications import JOINTS, dimensions, joint_specification, pose_specification
 
 SO101 = load_description("so101")
 FRAMES = {"primary": np.zeros((48, 64, 3), np.uint8), "wrist": np.zeros((32, 32, 3), np.uint8)}
