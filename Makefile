@@ -21,7 +21,7 @@ system:
 	-@tools/system.sh
 
 test: check system  ## check, then the fast tests
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: check system  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest

@@ -48,7 +48,7 @@ clock starts at the time of the last good waypoint, which may lie up to 0.1 s af
 virtual servos' process runs with SCHED_FIFO, as real servos do not share the host's processor; the
 guardian has the SCHED_FIFO that it asks for. Several arms were measured at once on two cores that
 had other work, too. After every latched end the fault was taken away, and the arm had to stay where
-it was (but for a servo that pressed, see below). An independent checker
+it was. An independent checker
 (`tests/guardian/checker.py`) read every byte of the logs: {checked}.
 
 **Ends.** *held*: with torque, goes on by itself when it is sent good waypoints again. *held,
@@ -68,9 +68,6 @@ TAIL = """\
 - **Servo power.** Without it an arm falls, whatever the software does. With it, a servo may turn by
   its own defect. Put an emergency stop with a relay into the servos' supply, within reach, and
   prefer a pose in which the arm may fall.
-- **An obstacle that leaves.** A stalled joint presses against what is in its way with its goal at
-  most `windup_rad` ahead. When the obstacle goes, it moves on to that goal, although the fault is
-  latched.
 - **Lowering in straight lines.** An arm is lowered on a straight line in its joints, within all
   limits. Where that leaves the workspace the arm waits at its edge, and goes limp there after 10 s.
 - **Wrong values that could be true.** Readings are compared with physics, not with the truth: a

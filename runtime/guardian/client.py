@@ -17,6 +17,9 @@ from dreamvla_edge.runtime.robot import VIRTUAL, load_robot
 
 from .message import REPORT, Command, MessageError, Order, decode_report, encode, readable
 
+_LONGEST_FOLDER = 80
+"""The kernel takes 107 bytes as the path of a socket, and the name of the file has 24."""
+
 
 def socket_path(robot: Path) -> Path:
     """Where the guardian of a robot file listens, for this user. Raises RobotError.
@@ -27,6 +30,8 @@ def socket_path(robot: Path) -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     shared = Path(f"/tmp/dreamvla-edge-{os.getuid()}")
     folder = Path(runtime) / "dreamvla-edge" if runtime else shared
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        folder = shared
     port = load_robot(robot).arm.port
     arm = f"{port} of {robot.resolve()}" if port == VIRTUAL else port
     return folder / f"{hashlib.sha256(arm.encode()).hexdigest()[:16]}.socket"

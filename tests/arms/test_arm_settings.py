@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from arms.contract import (
@@ -92,6 +94,6 @@ def test_a_port_that_is_in_use_says_by_whom(
         pytest.raises(ArmError, match=r"used by process \d+") as caught,
     ):
         open_arm(description.name, virtual.port)
-    assert "pytest" in caught.value.found
+    assert f"process {os.getpid()} (" in caught.value.found and "python" in caught.value.found
     with quick(description, virtual) as arm:  # the first owner gave it back
         arm.read()

@@ -180,7 +180,7 @@ def test_however_it_is_ended_the_arm_is_held(
 ) -> None:
     """Torque on, at rest, and no process left behind."""
     terminal = desk.terminal(*run(good, desk, "--json"))
-    terminal.see("TRACK")
+    terminal.see("RAMP")
     if how == "Ctrl-C":
         terminal.type("\x03")
     else:
@@ -196,7 +196,7 @@ def test_a_run_that_is_killed_leaves_a_guardian_that_the_next_one_relieves(
 ) -> None:
     """It holds the arm; then another run begins without a person's help."""
     terminal = desk.terminal(*run(good, desk, "--json"))
-    terminal.see("TRACK")
+    terminal.see("RAMP")
     terminal.program.kill()
     terminal.program.wait()
     left = desk.guardian()
@@ -216,7 +216,7 @@ def test_a_second_run_is_refused_while_the_first_one_drives(
 ) -> None:
     """It says which process has the arm; the first one goes on."""
     terminal = desk.terminal(*run(good, desk, "--json"))
-    terminal.see("TRACK")
+    terminal.see("RAMP")
     first = desk.guardian()
     done = dreamvla(*run(good, desk, "--seconds", 3))
     assert done.returncode == EXIT_CODES["GuardianError"]

@@ -53,7 +53,7 @@ def _dead(done: str, fault: Fault) -> Cell:
 
 def _blocked(done: str, fault: Fault) -> Cell:
     """The servos' own protection may act as well: only their power ends that."""
-    return Cell(done, fault, _LATCHED, STALL_S, STALL_S, watched_s=STALL_S, presses=True)
+    return Cell(done, fault, _LATCHED, STALL_S, STALL_S, watched_s=STALL_S)
 
 
 def _harmless(done: str, fault: Fault, watched_s: float = 1.0) -> Cell:

@@ -76,7 +76,7 @@ def test_a_joint_stalls_by_current_and_error_and_time() -> None:
     away = np.array([0, 0.15, 0, 0, 0])
     found = verdicts([pushing] * 60, sent=away)
     assert first(found) == 40
-    assert found[-1] == Verdict(False, "shoulder_lift: stalled")
+    assert found[-1] == Verdict(False, "shoulder_lift: stalled", presses=True)
     assert first(verdicts([pushing] * 60, sent=away * 0.9)) is None
     assert first(verdicts([replace(FINE, current_a=1.19)] * 60, sent=away)) is None
     assert first(verdicts(([pushing] * 39 + [FINE]) * 3, sent=away)) is None
