@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 
@@ -42,6 +42,9 @@ class ControlTable:
     registers: Mapping[str, Register]
     stored_below: int
     fixed: frozenset[str]
+    _known: dict[tuple[str, str], tuple[tuple[str, slice], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def encode(self, name: str, value: int) -> bytes:
         """Bytes of the integer `value` for the register `name`.
@@ -73,12 +76,18 @@ class ControlTable:
 
     def decode_block(self, first: str, last: str, data: bytes) -> dict[str, int]:
         """Every register from `first` to `last` by name, from the bytes of that block."""
-        start, size = self.block(first, last)
-        return {
-            name: self.decode(name, data[r.address - start : r.address - start + r.size])
-            for name, r in self.registers.items()
-            if start <= r.address < start + size
-        }
+        return {name: self.decode(name, data[place]) for name, place in self._places(first, last)}
+
+    def _places(self, first: str, last: str) -> tuple[tuple[str, slice], ...]:
+        """Where each register of a block stands in its bytes; asked for a hundred times a second."""
+        if (first, last) not in self._known:
+            start, size = self.block(first, last)
+            self._known[first, last] = tuple(
+                (name, slice(register.address - start, register.address - start + register.size))
+                for name, register in self.registers.items()
+                if start <= register.address < start + size
+            )
+        return self._known[first, last]
 
     def is_stored(self, name: str) -> bool:
         """Whether the register survives power-off."""
