@@ -79,7 +79,7 @@ class ControlTable:
         return {name: self.decode(name, data[place]) for name, place in self._places(first, last)}
 
     def _places(self, first: str, last: str) -> tuple[tuple[str, slice], ...]:
-        """Where each register of a block stands in its bytes; asked for a hundred times a second."""
+        """Where each register of a block stands in its bytes; asked for all the time."""
         if (first, last) not in self._known:
             start, size = self.block(first, last)
             self._known[first, last] = tuple(
