@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     "virtual",
     epilog=example(
-        "dreamvla arm virtual so101 --link /tmp/arm",
+        "dreamvla arm virtual so101 --link arm",
         "dreamvla arm virtual koch --log bus.jsonl",
     ),
 )

@@ -205,7 +205,14 @@ def as_document(run: Run, errors: dict[int, float]) -> dict[str, Any]:
         "servos_after": run.after,
         "parity": max(errors.values(), default=float("nan")),
         "parity_by_step": errors,
+        "brightness": [_brightness(decision) for decision in run.decisions],
         "actions": [decision.step.action for decision in run.decisions],
         "chunks": [decision.step.chunk for decision in run.decisions],
         "bus_writes": run.writes,
     }
+
+
+def _brightness(decision: Decision) -> tuple[float, float]:
+    """Mean of the primary and of the wrist picture that was decided upon, 0 to 255."""
+    sight = decision.sight
+    return float(sight.primary.image.mean()), float(sight.wrist.image.mean())

@@ -11,7 +11,6 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
-from types import TracebackType
 from typing import Literal, NamedTuple
 
 KEYS = "type an instruction; space, Esc: stop; r Enter: reset; c Enter: clear; q Enter: quit"
@@ -80,12 +79,7 @@ class Keyboard:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Gives the terminal back as it was."""
         if self._terminal:
             self._ended.set()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.arms.arm import Arm
     from dreamvla_edge.runtime.guardian.client import Client
     from dreamvla_edge.runtime.robot import Robot
+    from dreamvla_edge.sim.bus_process import BusProcess
 
 
 @contextmanager
@@ -19,16 +20,21 @@ def serial_port(robot: Robot, folder: Path) -> Iterator[str]:
 
     folder: of the robot file.
     """
-    from dreamvla_edge.runtime.robot import VIRTUAL
+    with virtual_bus(robot, folder) as bus:
+        yield robot.arm.port if bus is None else bus.port
 
-    if robot.arm.port != VIRTUAL:
-        yield robot.arm.port
-        return
+
+@contextmanager
+def virtual_bus(robot: Robot, folder: Path, log: Path | None = None) -> Iterator[BusProcess | None]:
+    """The servos of a virtual arm, None for a real one; log: see `BusProcess`."""
+    from dreamvla_edge.runtime.robot import VIRTUAL, kind_of
     from dreamvla_edge.sim.bus_process import BusProcess
 
-    beside = folder / robot.arm.type
-    with BusProcess(str(beside) if beside.is_file() else robot.arm.type) as bus:
-        yield bus.port
+    if robot.arm.port != VIRTUAL:
+        yield None
+        return
+    with BusProcess(kind_of(robot, folder), log=log) as bus:
+        yield bus
 
 
 @contextmanager

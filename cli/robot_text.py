@@ -64,12 +64,22 @@ def with_calibration(text: str, calibration: Mapping[str, Calibration]) -> str:
 
 def _camera(source: CameraSource) -> str:
     """The fields of a camera that are not what they are by default."""
-    lines = [f"kind = {_string(source.kind)}"]
-    if source.device:
-        lines.append(f"device = {_string(source.device)}")
-    if source.width:
-        lines += [f"width = {source.width}", f"height = {source.height}"]
-    return "\n".join([*lines, f"fps = {source.fps:g}"])
+    import msgspec
+
+    fields = msgspec.to_builtins(source)
+    usual = msgspec.to_builtins(type(source)(kind=source.kind))
+    return "\n".join(
+        f"{name} = {_value(value)}"
+        for name, value in fields.items()
+        if name in ("kind", "fps") or value != usual[name]
+    )
+
+
+def _value(value: Any) -> str:
+    """As TOML writes it; text, numbers, truth values and lists are as in JSON."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _key(name: str) -> str:

@@ -30,9 +30,11 @@ from dreamvla_edge.runtime.pilot.watch import Watch
 from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.recording.header import Header
 from dreamvla_edge.runtime.recording.recorder import Recorder
-from dreamvla_edge.runtime.robot import VIRTUAL, Robot, describe, load_robot
+from dreamvla_edge.runtime.robot import Robot, describe, load_robot
 from dreamvla_edge.runtime.robot_check import mismatches
 from dreamvla_edge.sim.bus_process import BusProcess
+
+from .live_arm import virtual_bus
 
 _FIRST_FRAME_S, _READY_S = 10.0, 15.0
 _TIMED_STEPS = 5
@@ -96,12 +98,7 @@ def session(
     manifest = bundle.manifest
     motion.require_fit(manifest.specification, chain_of(description))
     with ExitStack() as stack:
-        bus = None
-        if robot.arm.port == VIRTUAL:
-            progress("starting the virtual arm")
-            kind = robot_file.parent / robot.arm.type
-            name = str(kind) if kind.is_file() else robot.arm.type
-            bus = stack.enter_context(BusProcess(name, log=wishes.bus_log))
+        bus = stack.enter_context(virtual_bus(robot, robot_file.parent, wishes.bus_log))
         progress("opening the cameras")
         sources = (robot.cameras.primary, robot.cameras.wrist)
         cameras = stack.enter_context(CameraPair.open(sources, manifest.specification.cameras))

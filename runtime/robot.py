@@ -90,12 +90,11 @@ def describe(robot: Robot, folder: Path) -> ArmDescription:
     folder: of the robot file, where relative paths begin. Raises ArmError.
     """
     arm = robot.arm
-    beside = folder / arm.type
     description: ArmDescription
     if ":" in arm.type:
         description = own_driver(arm.type).description
     else:
-        description = load_description(str(beside) if beside.is_file() else arm.type)
+        description = load_description(kind_of(robot, folder))
     changed = {
         name: value
         for name in ("limits", "tool", "gripper")
@@ -103,6 +102,12 @@ def describe(robot: Robot, folder: Path) -> ArmDescription:
     }
     description = msgspec.structs.replace(description, **changed)
     return calibrated(description, arm.calibration)
+
+
+def kind_of(robot: Robot, folder: Path) -> str:
+    """What `load_description` takes: a file beside the robot file, or the name of its arm."""
+    beside = folder / robot.arm.type
+    return str(beside) if beside.is_file() else robot.arm.type
 
 
 def open_robot_arm(robot: Robot, folder: Path, port: str | None = None) -> Arm:

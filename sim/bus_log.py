@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from dreamvla_edge.sim.servo import STEPS_PER_TURN
 
@@ -38,12 +37,7 @@ class BusLog:
         """Is open since it was made."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Writes what waits and closes the file."""
         self._lines.put(None)
         self._thread.join()

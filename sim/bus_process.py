@@ -49,7 +49,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.errors import ArmError
@@ -108,12 +107,7 @@ class BusProcess:
         """Is ready since it was made."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Closes."""
         self.close()
 

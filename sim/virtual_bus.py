@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
-from types import TracebackType
 
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.dynamixel_bus import DYNAMIXEL
@@ -87,12 +86,7 @@ class VirtualBus:
         """Is ready since it was made."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Closes."""
         self.close()
 

@@ -15,28 +15,13 @@ from dreamvla_edge.runtime.errors import ArmError
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.arms.arm import Arm
-    from dreamvla_edge.runtime.arms.description import ArmDescription, Calibration
+    from dreamvla_edge.runtime.arms.description import ArmDescription
 
 # protocol of a description -> (module, class of the driver), imported on request
 ARMS: Mapping[str, tuple[str, str]] = {
     "feetech": ("dreamvla_edge.runtime.arms.feetech_arm", "FeetechArm"),
     "dynamixel": ("dreamvla_edge.runtime.arms.dynamixel_arm", "DynamixelArm"),
 }
-
-
-def open_arm(name: str, port: str, calibration: Mapping[str, Calibration] | None = None) -> Arm:
-    """Opens the port of an arm; asks nothing and leaves torque as it is.
-
-    name: an arm that ships (`so101`), a TOML description, or "module:Class", which is called with
-    the port; calibration: of this very arm, see `description.calibrated`; not for a class of your
-    own. Raises ArmError for an unknown name and a port that cannot be opened.
-    """
-    from dreamvla_edge.runtime.arms.description import calibrated, load_description
-
-    if ":" in name:
-        own: Arm = own_driver(name)(port)
-        return own
-    return connect(calibrated(load_description(name), calibration or {}), port)
 
 
 def connect(description: ArmDescription, port: str, **timing: float) -> Arm:

@@ -86,9 +86,6 @@ class Arm(Protocol):
     def enable(self) -> None:
         """Torque on, without a motion: every goal is set to the present position before."""
 
-    def hold(self) -> None:
-        """Stops where the arm is, torque unchanged. The gripper keeps its goal and its grip."""
-
     def release(self) -> None:
         """Torque off: the arm sinks under its weight."""
 

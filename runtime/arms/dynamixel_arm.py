@@ -24,8 +24,7 @@ class DynamixelArm(ServoArm):
     """An `Arm` of Dynamixel X servos.
 
     `enable` arms their bus watchdog: if this process dies or stalls for 100 ms, every servo stops
-    by itself, torque on, and takes no goal before `enable` is called again. So `hold` lasts only
-    as long as somebody goes on reading or writing; what follows is a stop as well. `read` reports
+    by itself, torque on, and takes no goal before `enable` is called again. `read` reports
     the fault `bus watchdog`. `release` switches it off with the torque; `close` leaves it running.
     Raises ArmError for a model that `dynamixel.MODELS` does not know.
     """
@@ -67,16 +66,6 @@ class DynamixelArm(ServoArm):
         super().enable()
         self._set("bus_watchdog", dict.fromkeys(self.description.servos, WATCHDOG))
         self._may_have_expired = False
-
-    def hold(self) -> None:
-        """Stops all joints that can be reached and have not stopped by themselves."""
-        moving = [joint.servo for joint in self.description.joints]
-        self._note_pause()
-        if self._may_have_expired:
-            watching = self._bus.sync_read(moving, "bus_watchdog", "bus_watchdog").values
-            # An expired servo has stopped and takes no goal.
-            moving = [s for s in moving if watching.get(s, {}).get("bus_watchdog") != _EXPIRED]
-        self._stop(moving)
 
     def release(self) -> None:
         """Watchdogs off and torque off, faults or not; see `Arm.release`."""

@@ -131,10 +131,6 @@ class ServoArm(ABC):
         self._set("torque_enable", dict.fromkeys(self.description.servos, 1))
         self._limit_grip()
 
-    def hold(self) -> None:
-        """Stops all joints that can be reached, faults or not; see `Arm.hold`."""
-        self._stop([joint.servo for joint in self.description.joints])
-
     def release(self) -> None:
         """Torque off, faults or not; see `Arm.release`."""
         self._set("torque_enable", dict.fromkeys(self.description.servos, 0))
@@ -206,21 +202,6 @@ class ServoArm(ABC):
         return Answers(
             {**answers.values, **again.values}, {**answers.errors, **again.errors}, again.silent
         )
-
-    def _stop(self, moving: Sequence[int]) -> None:
-        """Sets the goals of these servos to where they are. Raises SilentServos or ArmError."""
-        silent: tuple[int, ...] = ()
-        for _ in range(_ATTEMPTS):
-            if not moving:
-                return
-            answers = self._bus.sync_read(moving, "present_position", "present_position")
-            goals = {s: values["present_position"] for s, values in answers.values.items()}
-            kept = self._write_once("goal_position", goals)
-            moving = [servo for servo in moving if servo not in kept]
-            silent = answers.silent
-        self._refuse_silence(silent)
-        if moving:
-            raise self._refusal("goal_position", moving)
 
     def _ask(
         self, first: str, last: str, servos: Sequence[int] | None = None

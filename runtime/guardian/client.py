@@ -8,7 +8,6 @@ import select
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -62,12 +61,7 @@ class Client:
         """Is connected since it was made."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Closes."""
         self.close()
 

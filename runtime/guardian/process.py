@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 
 from dreamvla_edge.runtime.errors import GuardianError
 
@@ -61,12 +60,7 @@ class GuardianProcess:
         """Runs since it was made."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ends it."""
         self.end()
 
@@ -141,9 +135,3 @@ def _end_orphan(socket: Path) -> None:
         deadline = time.monotonic() + _END_S
         while time.monotonic() < deadline:
             client.reports(0.1)
-
-
-def tell(socket: Path, order: Order, reason: str) -> None:
-    """Gives a running guardian one order. Raises GuardianError if none runs."""
-    with Client(socket) as client:
-        client.send(Command(order, reason=reason))

@@ -132,7 +132,7 @@ def test_velocity_and_load_have_units_and_signs(
         while fastest.min() < 0.5 and time.monotonic() - start < 60:
             fastest = np.maximum(fastest, arm.read().velocity)
         assert np.all((fastest > 0.5) & (fastest < 50))
-        arm.hold()
+        arm.enable()  # which stops it
         wait_until(lambda: not arm.read().velocity.any())
         servo = joints[2].servo
         at = bus.position(servo)
@@ -251,25 +251,6 @@ def test_a_nan_in_any_place_is_refused(virtual: VirtualBus, arm: Arm) -> None:
             arm.write(joints, 0.5)
     arm.read()
     assert virtual.writes == ()
-
-
-def test_hold_stops_a_moving_arm(
-    description: ArmDescription, virtual: VirtualBus, arm: Arm
-) -> None:
-    """Joints stop near where they were, far from the goal; the gripper goes on to its goal."""
-    arm.enable()
-    far = somewhere(description, 0.95)
-    arm.write(far, 0.0)
-    start = virtual.position(1)
-    wait_until(lambda: abs(virtual.position(1) - start) > 20)
-    arm.hold()
-    wait_until(lambda: not arm.read().velocity.any() and arm.read().gripper < 0.001)
-    reading = arm.read()
-    assert np.all(np.abs(reading.joints - far) > 0.1)
-    assert torque(virtual, description) == [1] * 6
-    held = reading.joints
-    time.sleep(0.05)
-    np.testing.assert_array_equal(arm.read().joints, held)
 
 
 def test_closing_keeps_torque_and_releasing_ends_it(

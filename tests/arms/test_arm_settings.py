@@ -11,7 +11,7 @@ from arms.contract import (
     quick,
     somewhere,
 )
-from dreamvla_edge.runtime.arms import dynamixel_arm, open_arm
+from dreamvla_edge.runtime.arms import connect, dynamixel_arm
 from dreamvla_edge.runtime.arms.arm import Arm
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.errors import ArmError
@@ -62,7 +62,6 @@ def test_nothing_but_store_touches_the_eeprom(
     arm.identify()
     arm.enable()
     arm.write(somewhere(description, 0.6), 0.2)
-    arm.hold()
     arm.enable()
     arm.release()
     arm.registers()
@@ -93,7 +92,7 @@ def test_a_port_that_is_in_use_says_by_whom(
         quick(description, virtual),
         pytest.raises(ArmError, match=r"used by process \d+") as caught,
     ):
-        open_arm(description.name, virtual.port)
+        connect(description, virtual.port)
     assert f"process {os.getpid()} (" in caught.value.found and "python" in caught.value.found
     with quick(description, virtual) as arm:  # the first owner gave it back
         arm.read()

@@ -36,7 +36,7 @@ def test_silent_servos_are_named(description: ArmDescription, virtual: VirtualBu
         arm.enable()
         for servo in (2, 5):
             virtual.fault(Fault("off", servo))
-        for operation in (arm.identify, arm.read, arm.hold, arm.enable, arm.registers, arm.release):
+        for operation in (arm.identify, arm.read, arm.enable, arm.registers, arm.release):
             with pytest.raises(SilentServos, match="servo 2, 5 on") as caught:
                 operation()
             assert caught.value.servos == (2, 5)
@@ -129,7 +129,6 @@ def test_a_pulled_cable_ends_every_method_alike_and_the_arm_is_opened_anew(
                 arm.read,
                 lambda: arm.write(middle, 0.5),
                 arm.enable,
-                arm.hold,
                 arm.release,
                 arm.registers,
                 lambda: arm.store(1, {"homing_offset": 0}),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamvla_edge.runtime.arms import ARMS, open_arm
+from dreamvla_edge.runtime.arms import ARMS, connect, own_driver
 from dreamvla_edge.runtime.arms.description import (
     ArmDescription,
     Calibration,
@@ -22,7 +22,9 @@ from dreamvla_edge.runtime.arms.description import (
     shipped_arms,
 )
 from dreamvla_edge.runtime.arms.steps import radians_from_steps, steps_from_radians
+from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.robot import ArmSetup, Cameras, Robot, open_robot_arm
 from dreamvla_edge.sim.virtual_arm import virtual_arm
 
 SO101 = load_description("so101")
@@ -40,7 +42,7 @@ def test_every_description_has_its_own_name_and_a_driver(name: str) -> None:
 def test_a_missing_description_is_an_error_that_names_the_others() -> None:
     """Not a traceback."""
     with pytest.raises(ArmError, match="so102.toml") as caught:
-        open_arm("so102", "/dev/null")
+        load_description("so102")
     assert "koch, so101" in caught.value.cure
 
 
@@ -51,7 +53,8 @@ def test_a_toml_file_works_like_a_name(tmp_path: Path) -> None:
     file.write_text(text.replace('name = "so101"', 'name = "mine"'))
     assert load_description(str(file)).name == "mine"
     with virtual_arm(load_description(str(file))) as bus:
-        arm = open_arm(str(file), bus.port, {"wrist_roll": Calibration(None, 100, 4000)})
+        found = {"wrist_roll": Calibration(None, 100, 4000)}
+        arm = connect(calibrated(load_description(str(file)), found), bus.port)
         assert arm.description.name == "mine"
         assert arm.description.joints[4].lower_rad > SO101.joints[4].lower_rad - 1e-9
         arm.close()
@@ -61,13 +64,15 @@ def test_a_toml_file_works_like_a_name(tmp_path: Path) -> None:
     assert "unknown field" in caught.value.found and "correct" in caught.value.cure
 
 
-def test_a_class_of_ones_own_is_called_with_the_port() -> None:
+def test_a_class_of_ones_own_is_called_with_the_port(tmp_path: Path) -> None:
     """And a wrong name is an error with a cure."""
-    arm: Any = open_arm("collections:Counter", "/dev/x")
+    cameras = Cameras(CameraSource("simulated"), CameraSource("simulated"))
+    robot = Robot("own", ArmSetup("collections:Counter", "/dev/x"), cameras)
+    arm: Any = open_robot_arm(robot, tmp_path)
     assert arm["x"] == 1
     for name in ("no_such_module:Arm", "collections:NoArm", ":Arm"):
         with pytest.raises(ArmError, match="cannot be imported"):
-            open_arm(name, "/dev/null")
+            own_driver(name)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import numpy as np
 import pytest
 
 from commands import Done, cure_of, document, dreamvla, entries, small_disk
+from dreamvla_edge.cli.demo_run import write_robot
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
+from dreamvla_edge.export.data_set import load_data_set
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.feetech import REGISTERS, decode
+from dreamvla_edge.runtime.cameras import open_camera
+from dreamvla_edge.runtime.robot import load_robot
 from dreamvla_edge.sim.virtual_arm import start_positions
 
 INSTRUCTION = "push the red block to the left"
@@ -97,6 +102,28 @@ def test_numbers(demo: dict[str, Any]) -> None:
     assert all(0 < duration < 20_000 for duration in stages.values())
     assert demo["guardian_cycles"] > 100
     assert [entry["state"] for entry in demo["states"]][:2] == ["HOLD", "RAMP"]
+
+
+def test_the_cameras_saw_a_table(demo: dict[str, Any]) -> None:
+    """At every decision, both of them."""
+    brightness = np.array(demo["brightness"])
+    assert brightness.shape == (demo["decisions"], 2) and brightness.min() > 50
+
+
+@pytest.mark.parametrize("black", [False, True])
+def test_what_the_demo_asks_of_its_cameras_reaches_them(black: bool, tmp_path: Path) -> None:
+    """Through the robot file that it writes; another seed is another table."""
+    seen = []
+    for seed in (3, 4):
+        file = tmp_path / f"{seed}.toml"
+        write_robot(file, seed, black)
+        source = load_robot(file).cameras.wrist
+        assert source.options == {"seed": seed, "black": black}
+        assert source.may_be_dark == black
+        with closing(open_camera(source, load_data_set("calvin").specification.cameras[1])) as eye:
+            seen.append(eye.read().image)
+    assert all((image.mean() <= 3) == black for image in seen)
+    assert not np.array_equal(*seen)
 
 
 def test_every_byte_on_the_bus_is_accounted_for(demo: dict[str, Any]) -> None:
@@ -215,4 +242,5 @@ def test_what_the_arm_sees_and_hears_matters(
     assert other["parity"] <= 1e-5
     ours, theirs = tracks(demo["bus_writes"]), tracks(other["bus_writes"])
     assert any(not np.array_equal(np.unique(ours[s]), np.unique(theirs[s])) for s in SERVOS)
+    assert (np.max(other["brightness"]) <= 3) == ("--black" in options)
     shutil.rmtree(tmp_path)

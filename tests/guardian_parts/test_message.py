@@ -107,7 +107,7 @@ def test_the_bytes_of_a_report() -> None:
         lambda data: data[:-1],
         lambda data: data + b"\0",
         lambda data: b"",
-        lambda data: b"XXXX" + data[4:],
+        lambda data: b"DVGX" + data[4:],
         lambda data: data[:4] + b"\2\0" + data[6:],  # the next version
         lambda data: data[:6] + b"\x63\0" + data[8:],  # an order that there is not
         lambda data: data[:12] + b"\x11\0\0\0" + data[16:],  # seventeen waypoints

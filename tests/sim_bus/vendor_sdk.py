@@ -27,6 +27,16 @@ def good(result: tuple[Any, int, int]) -> Any:
     return value
 
 
+def in_groups(reader: Any, writer: Any, position: int, size: int) -> dict[int, int]:
+    """Reads all positions at once, then writes all goals; the groups are alike in three SDKs."""
+    for servo, goal in GOALS.items():
+        assert reader.addParam(servo)
+        assert writer.addParam(servo, list(goal.to_bytes(size, "little")))
+    assert reader.txRxPacket() == 0
+    assert writer.txPacket() == 0
+    return {servo: reader.getData(servo, position, size) for servo in SERVOS}
+
+
 def feetech_servo_sdk(port_name: str) -> dict[str, Any]:
     """The unofficial SDK, which LeRobot uses."""
     import scservo_sdk as sdk
@@ -39,12 +49,7 @@ def feetech_servo_sdk(port_name: str) -> dict[str, Any]:
     good((None, *packets.write2ByteTxRx(port, 3, 42, GOAL_3)))
     reader = sdk.GroupSyncRead(port, packets, 56, 2)
     writer = sdk.GroupSyncWrite(port, packets, 42, 2)
-    for servo, goal in GOALS.items():
-        assert reader.addParam(servo)
-        assert writer.addParam(servo, list(goal.to_bytes(2, "little")))
-    assert reader.txRxPacket() == 0
-    assert writer.txPacket() == 0
-    positions = {servo: reader.getData(servo, 56, 2) for servo in SERVOS}
+    positions = in_groups(reader, writer, 56, 2)
     return {"ping": ping, "position": position, "positions": positions}
 
 
@@ -61,12 +66,7 @@ def ftservo_python_sdk(port_name: str) -> dict[str, Any]:
     good((None, *packets.write2ByteTxRx(3, 42, GOAL_3)))
     reader = sdk.GroupSyncRead(packets, 56, 2)
     writer = sdk.GroupSyncWrite(packets, 42, 2)
-    for servo, goal in GOALS.items():
-        assert reader.addParam(servo)
-        assert writer.addParam(servo, list(goal.to_bytes(2, "little")))
-    assert reader.txRxPacket() == 0
-    assert writer.txPacket() == 0
-    positions = {servo: reader.getData(servo, 56, 2) for servo in SERVOS}
+    positions = in_groups(reader, writer, 56, 2)
     return {"ping": ping, "position": position, "positions": positions}
 
 
@@ -82,12 +82,7 @@ def dynamixel_sdk(port_name: str) -> dict[str, Any]:
     good((None, *packets.write4ByteTxRx(port, 3, 116, GOAL_3)))
     reader = sdk.GroupSyncRead(port, packets, 132, 4)
     writer = sdk.GroupSyncWrite(port, packets, 116, 4)
-    for servo, goal in GOALS.items():
-        assert reader.addParam(servo)
-        assert writer.addParam(servo, list(goal.to_bytes(4, "little")))
-    assert reader.txRxPacket() == 0
-    assert writer.txPacket() == 0
-    positions = {servo: reader.getData(servo, 132, 4) for servo in SERVOS}
+    positions = in_groups(reader, writer, 132, 4)
     return {"ping": ping, "position": position, "positions": positions}
 
 
