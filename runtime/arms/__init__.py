@@ -15,6 +15,7 @@ from dreamvla_edge.runtime.errors import ArmError
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.arms.arm import Arm
+    from dreamvla_edge.runtime.arms.bus import Line
     from dreamvla_edge.runtime.arms.description import ArmDescription
 
 # protocol of a description -> (module, class of the driver), imported on request
@@ -24,8 +25,11 @@ ARMS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def connect(description: ArmDescription, port: str, **timing: float) -> Arm:
-    """Opens the port of the arm described; timing: `cycle_s` and `latency_s`, see `ServoArm`."""
+def connect(description: ArmDescription, port: str | Line, **timing: float) -> Arm:
+    """Opens the port of the arm described, given by its path or as a line that is open.
+
+    timing: `cycle_s` and `latency_s`, see `ServoArm`.
+    """
     module, driver = ARMS[description.protocol]
     arm: Arm = getattr(import_module(module), driver)(description, port, **timing)
     return arm

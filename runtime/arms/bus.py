@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dreamvla_edge.runtime.arms.control_table import ControlTable
 from dreamvla_edge.runtime.arms.port import Port
-from dreamvla_edge.runtime.arms.status import StatusScanner
+from dreamvla_edge.runtime.arms.status import Status, StatusScanner
 
 _BITS_PER_BYTE = 10  # a start bit and a stop bit around eight
 # A servo's pause before it answers [s]: the largest that can be set is 254 times 2 µs.
@@ -47,6 +47,30 @@ class Codec(Protocol):
         """Packet that writes into several servos, which do not acknowledge."""
 
 
+class Line(Protocol):
+    """Bytes to servos and back: `Port`, or one whose time a simulation makes."""
+
+    name: str
+    last_sent_s: float
+
+    def now_s(self) -> float:
+        """The line's own time, monotonic [s]."""
+
+    def latency_s(self) -> float:
+        """How long bytes may be held back [s]."""
+
+    def send(self, packet: bytes) -> None:
+        """Sends a packet that nobody answers. Raises PortGone."""
+
+    def ask(
+        self, request: bytes, scanner: StatusScanner, servos: Sequence[int], wait_s: float
+    ) -> dict[int, Status]:
+        """Sends a request; the answers by servo that arrive within wait_s. Raises PortGone."""
+
+    def close(self) -> None:
+        """Gives the line back."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """What servos answered to one question.
@@ -61,7 +85,7 @@ class Answers:
 
 
 class Bus:
-    """The servos behind one port.
+    """The servos behind one port, given by its path or as a line that is open.
 
     A transaction waits for its answers as long as the bytes take on the wire, every servo may
     pause, and adapter and host hold bytes back (`latency_s` [s]; None for what the adapter is
@@ -70,9 +94,11 @@ class Bus:
     Raises ArmError if the port cannot be opened; every method raises PortGone.
     """
 
-    def __init__(self, codec: Codec, port: str, baud: int, latency_s: float | None = None) -> None:
+    def __init__(
+        self, codec: Codec, port: str | Line, baud: int, latency_s: float | None = None
+    ) -> None:
         self._codec, self._table = codec, codec.TABLE
-        self._port = Port(port, baud)
+        self._port: Line = Port(port, baud) if isinstance(port, str) else port
         self._byte_s = _BITS_PER_BYTE / baud
         self._latency_s = self._port.latency_s() if latency_s is None else latency_s
         self._one_more = False
@@ -86,6 +112,10 @@ class Bus:
     def last_sent_s(self) -> float:
         """Monotonic time [s] of the last packet."""
         return self._port.last_sent_s
+
+    def now_s(self) -> float:
+        """The time that all stamps and deadlines of this bus are in, monotonic [s]."""
+        return self._port.now_s()
 
     def close(self) -> None:
         """Gives the port back."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import operator
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+_CODES = {1: "b", 2: "h", 4: "i"}
+"""How `struct` names a signed integer of so many bytes."""
 
 
 class Register(NamedTuple):
@@ -31,6 +35,14 @@ class Register(NamedTuple):
         return 1 - (1 << self.sign), (1 << self.sign) - 1
 
 
+class _Block(NamedTuple):
+    """Registers that follow each other: how they are packed, and which have a sign bit."""
+
+    packing: struct.Struct
+    names: tuple[str, ...]
+    sign_bits: tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True)
 class ControlTable:
     """The registers of one kind of servo.
@@ -42,7 +54,7 @@ class ControlTable:
     registers: Mapping[str, Register]
     stored_below: int
     fixed: frozenset[str]
-    _known: dict[tuple[str, str], tuple[tuple[str, slice], ...]] = field(
+    _known: dict[tuple[str, str], _Block] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -62,12 +74,7 @@ class ControlTable:
 
     def decode(self, name: str, data: bytes) -> int:
         """The integer that the bytes of register `name` mean."""
-        sign = self.registers[name].sign
-        word = int.from_bytes(data, "little", signed=sign == "two")
-        if not isinstance(sign, int):
-            return word
-        magnitude = word & ((1 << sign) - 1)
-        return -magnitude if word >> sign & 1 else magnitude
+        return self.decode_block(name, name, data)[name]
 
     def block(self, first: str, last: str) -> tuple[int, int]:
         """Address and number of bytes of the registers `first` to `last`."""
@@ -76,18 +83,32 @@ class ControlTable:
 
     def decode_block(self, first: str, last: str, data: bytes) -> dict[str, int]:
         """Every register from `first` to `last` by name, from the bytes of that block."""
-        return {name: self.decode(name, data[place]) for name, place in self._places(first, last)}
-
-    def _places(self, first: str, last: str) -> tuple[tuple[str, slice], ...]:
-        """Where each register of a block stands in its bytes; asked for all the time."""
         if (first, last) not in self._known:
-            start, size = self.block(first, last)
-            self._known[first, last] = tuple(
-                (name, slice(register.address - start, register.address - start + register.size))
-                for name, register in self.registers.items()
-                if start <= register.address < start + size
+            self._known[first, last] = self._block(first, last)
+        block = self._known[first, last]
+        values = dict(zip(block.names, block.packing.unpack(data), strict=True))
+        for name, bit in block.sign_bits:
+            magnitude = values[name] & ((1 << bit) - 1)
+            values[name] = -magnitude if values[name] >> bit & 1 else magnitude
+        return values
+
+    def _block(self, first: str, last: str) -> _Block:
+        """How a block is packed; made once, since a block is decoded all the time."""
+        start, size = self.block(first, last)
+        inside = {
+            name: register
+            for name, register in sorted(self.registers.items(), key=lambda item: item[1].address)
+            if start <= register.address < start + size
+        }
+        packing, end = "<", start
+        for register in inside.values():
+            code = _CODES[register.size]
+            packing += (
+                f"{register.address - end}x{code if register.sign == 'two' else code.upper()}"
             )
-        return self._known[first, last]
+            end = register.address + register.size
+        sign_bits = ((n, r.sign) for n, r in inside.items() if isinstance(r.sign, int))
+        return _Block(struct.Struct(packing), tuple(inside), tuple(sign_bits))
 
     def is_stored(self, name: str) -> bool:
         """Whether the register survives power-off."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from dreamvla_edge.runtime.arms import dynamixel
 from dreamvla_edge.runtime.arms.arm import ServoReading
-from dreamvla_edge.runtime.arms.bus import Answers
+from dreamvla_edge.runtime.arms.bus import Answers, Line
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.servo_arm import ServoArm
 from dreamvla_edge.runtime.errors import ArmError
@@ -42,7 +41,7 @@ class DynamixelArm(ServoArm):
     def __init__(
         self,
         description: ArmDescription,
-        port: str,
+        port: str | Line,
         cycle_s: float = 0.01,
         latency_s: float | None = None,
     ) -> None:
@@ -92,7 +91,7 @@ class DynamixelArm(ServoArm):
 
     def _note_pause(self) -> None:
         """A bus that was quiet for nearly as long as the watchdogs wait may have woken them."""
-        pause_s = time.monotonic() - self._bus.last_sent_s
+        pause_s = self._bus.now_s() - self._bus.last_sent_s
         self._may_have_expired |= pause_s > 0.8 * WATCHDOG * dynamixel.WATCHDOG_S
 
     def _faults(self, answers: Answers) -> Mapping[int, tuple[str, ...]]:

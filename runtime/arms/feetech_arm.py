@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dreamvla_edge.runtime.arms import feetech
 from dreamvla_edge.runtime.arms.arm import ServoReading
-from dreamvla_edge.runtime.arms.bus import Answers
+from dreamvla_edge.runtime.arms.bus import Answers, Line
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.servo_arm import ServoArm
 from dreamvla_edge.runtime.arms.steps import STEP_RAD
@@ -32,7 +32,7 @@ class FeetechArm(ServoArm):
     def __init__(
         self,
         description: ArmDescription,
-        port: str,
+        port: str | Line,
         cycle_s: float = 0.01,
         latency_s: float | None = None,
     ) -> None:

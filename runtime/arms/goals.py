@@ -35,21 +35,23 @@ def goal_steps(
 def _refuse_bad_goals(
     description: ArmDescription, joints: Array, gripper: float, known: Sequence[Array]
 ) -> None:
-    lowest = np.vstack([[j.lower_rad for j in description.joints], *known]).min(axis=0)
-    highest = np.vstack([[j.upper_rad for j in description.joints], *known]).max(axis=0)
-    names = [j.name for j in description.joints]
-    limits = list(zip(names, lowest, highest, strict=True))
-    if np.shape(joints) != (len(limits),):
+    goals = np.asarray(joints, float)
+    if goals.shape != (len(description.joints),):
         raise ArmError(
-            f"joint goals of shape {np.shape(joints)}",
-            f"{len(limits)} angles",
+            f"joint goals of shape {goals.shape}",
+            f"{len(description.joints)} angles",
             "report this as a bug",
         )
-    goals = [*zip(limits, joints, strict=True), (("gripper", 0.0, 1.0), gripper)]
+    places = zip(*(angles.tolist() for angles in (*known, goals)), strict=True)
+    limits = []
+    for joint, (*before, goal) in zip(description.joints, places, strict=True):
+        lower, upper = min([joint.lower_rad, *before]), max([joint.upper_rad, *before])
+        limits.append((joint.name, lower, upper, goal))
+    limits.append(("gripper", 0.0, 1.0, float(gripper)))
     # `not (a <= x <= b)` also refuses NaN.
     bad = [
         f"{name} = {goal:.4g}, allowed {lower:.4g} to {upper:.4g}"
-        for (name, lower, upper), goal in goals
+        for name, lower, upper, goal in limits
         if not lower <= goal <= upper
     ]
     if bad:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dreamvla_edge.runtime.arms.arm import ArmReading, ServoReading
-from dreamvla_edge.runtime.arms.bus import Answers, Bus, Codec
+from dreamvla_edge.runtime.arms.bus import Answers, Bus, Codec, Line
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.goals import goal_steps
 from dreamvla_edge.runtime.arms.refusals import refusal, silence
@@ -40,7 +39,7 @@ class ServoArm(ABC):
         self,
         codec: Codec,
         description: ArmDescription,
-        port: str,
+        port: str | Line,
         cycle_s: float,
         latency_s: float | None,
     ) -> None:
@@ -82,7 +81,7 @@ class ServoArm(ABC):
 
         Servos that miss it are asked once more if the cycle has time for that.
         """
-        stamp_s = time.monotonic()
+        stamp_s = self._bus.now_s()
         answers = self._measure(stamp_s + self._cycle_s)
         self._refuse_silence(answers.silent)
         faults = self._faults(answers)
@@ -195,7 +194,7 @@ class ServoArm(ABC):
         first, last = self.MEASURED
         answers = self._bus.sync_read(self.description.servos, first, last)
         _, size = self._table.block(first, last)
-        left_s = deadline_s - time.monotonic()
+        left_s = deadline_s - self._bus.now_s()
         if not answers.silent or left_s < self._bus.wire_s(len(answers.silent), size):
             return answers
         again = self._bus.sync_read(answers.silent, first, last, wait_s=left_s)

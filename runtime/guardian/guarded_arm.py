@@ -11,6 +11,7 @@ import numpy as np
 from dreamvla_edge.runtime.arms.arm import Arm, ArmReading, PortGone, SilentServos
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.steps import STEPS_PER_TURN, radians_from_steps
+from dreamvla_edge.runtime.clock import Clock
 from dreamvla_edge.runtime.errors import ArmError
 
 from . import plausibility
@@ -31,8 +32,10 @@ class GuardedArm:
     Every method raises ArmError when the arm cannot be used any more.
     """
 
-    def __init__(self, description: ArmDescription, connect: Callable[[], Arm]) -> None:
-        self._connect = connect
+    def __init__(
+        self, description: ArmDescription, connect: Callable[[], Arm], clock: Clock = time
+    ) -> None:
+        self._connect, self._clock = connect, clock
         ends = np.array(
             [
                 [radians_from_steps(step, j.zero_step, j.direction) for step in (0, STEPS_PER_TURN)]
@@ -63,7 +66,7 @@ class GuardedArm:
         self.believed, self._agreeing, self._failing = None, 0, 0
         self.enabled = False
         self._arm = self._connect()
-        self._opened_s = time.monotonic()
+        self._opened_s = self._clock.monotonic()
 
     def close(self) -> None:
         """Gives the port back; torque stays as it is."""
@@ -75,7 +78,7 @@ class GuardedArm:
         """See `Arm.identify`."""
         with self._using() as arm:
             arm.identify()
-        self._opened_s = time.monotonic()
+        self._opened_s = self._clock.monotonic()
 
     def enable(self) -> None:
         """See `Arm.enable`."""
@@ -127,7 +130,7 @@ class GuardedArm:
         self.rejected += 1
         self._agreeing, self._failing = 0, self._failing + 1
         try:
-            if self._failing >= DEAD_READINGS and self.blind_s(time.monotonic()) > DEAD_S:
+            if self._failing >= DEAD_READINGS and self.blind_s(self._clock.monotonic()) > DEAD_S:
                 raise error
         finally:
             # The error knows this frame, which knows the error: without garbage collection
@@ -139,7 +142,7 @@ class GuardedArm:
         """The open arm, timed; its port is closed when it turns out to be gone."""
         if self._arm is None:
             raise ArmError("the port is closed", "an open port", "clear the fault to open it anew")
-        begin_ns = time.monotonic_ns()
+        begin_ns = self._clock.monotonic_ns()
         self.transactions += 1
         try:
             yield self._arm
@@ -147,4 +150,4 @@ class GuardedArm:
             self.close()
             raise
         finally:
-            self.bus_ns += time.monotonic_ns() - begin_ns
+            self.bus_ns += self._clock.monotonic_ns() - begin_ns

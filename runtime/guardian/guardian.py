@@ -10,6 +10,7 @@ import numpy as np
 
 from dreamvla_edge.runtime.arms.arm import Arm, ArmReading
 from dreamvla_edge.runtime.arms.description import ArmDescription
+from dreamvla_edge.runtime.clock import Clock
 from dreamvla_edge.runtime.errors import ArmError
 
 from . import health
@@ -20,7 +21,7 @@ from .mover import Mover
 from .plan import Plan, PlanError, make_plan
 from .report import Cycle, report
 from .schedule import Schedule
-from .server import Server
+from .server import Clients
 from .settings import RAMP_S, Settings
 from .states import Event, after
 
@@ -39,8 +40,9 @@ _PERSONS = (Order.STOP, Order.LOWER, Order.CLEAR)
 class Guardian:
     """Owns an arm until it is told to end.
 
-    connect: opens the arm's port, anew after every fault. Nothing that an arm, a client or a
-    clock does ends the loop: it ends by `end` or an END, with the arm held or limp.
+    connect: opens the arm's port, anew after every fault; clock: of everything but `run`. Nothing
+    that an arm, a client or a clock does ends the loop: it ends by `end` or an END, with the arm
+    held or limp.
     """
 
     def __init__(
@@ -48,15 +50,17 @@ class Guardian:
         description: ArmDescription,
         limits: Limits,
         connect: Callable[[], Arm],
-        server: Server,
+        server: Clients,
         settings: Settings,
+        clock: Clock = time,
     ) -> None:
+        self._clock = clock
         self._limits, self._health = limits, description.limits
         self._names = (*(joint.name for joint in description.joints), "gripper")
-        self._arm = GuardedArm(description, connect)
+        self._arm = GuardedArm(description, connect, clock)
         self._server, self._settings, self._rest = server, settings, settings.rest
         self._period_s = 1 / settings.rate_hz
-        self._state, self._reason, self._since_s = State.CONNECT, "", time.monotonic()
+        self._state, self._reason, self._since_s = State.CONNECT, "", clock.monotonic()
         self._history = health.History()
         self._plan: Plan | None = None
         self._pressed: Array | None = None
@@ -64,7 +68,7 @@ class Guardian:
         self._mover = Mover(self._arm, limits, self._period_s, settings.shadow)
         self._asked: Target | None = None
         self._ending = self._ended = self._over = False
-        self._needed_s = time.monotonic()
+        self._needed_s = clock.monotonic()
         self._act: Mapping[State, Callable[[float], None]] = {
             State.CONNECT: self._on_connect,
             State.IDENTIFY: self._on_identify,
@@ -84,23 +88,28 @@ class Guardian:
         self._ending = True
 
     def run(self) -> None:
-        """Cycles until it is over; gives the port and the socket back."""
+        """Cycles on the clock of this machine until it is over, then closes."""
         schedule = Schedule(time.monotonic(), self._period_s)
         tick = missed = 0
         try:
             while not self._over:
                 deadline_s = schedule.deadline(tick)
                 time.sleep(max(0.0, deadline_s - time.monotonic()))
-                self._cycle(tick, missed, deadline_s)
+                self.cycle(tick, missed, deadline_s)
                 following = schedule.next_tick(tick, time.monotonic())
                 missed += following - tick - 1
                 tick = following
         finally:
-            self._arm.close()
-            self._server.close()
+            self.close()
 
-    def _cycle(self, number: int, missed: int, deadline_s: float) -> None:
-        now_s = time.monotonic()
+    def close(self) -> None:
+        """Gives the port and the socket back; torque stays as it is."""
+        self._arm.close()
+        self._server.close()
+
+    def cycle(self, number: int, missed: int, deadline_s: float) -> None:
+        """One control period, due at `deadline_s` [s]; missed: periods left out so far."""
+        now_s = self._clock.monotonic()
         self._asked, self._arm.bus_ns = None, 0
         self._mover.begin()
         self._obey(now_s)

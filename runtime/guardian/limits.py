@@ -142,7 +142,7 @@ def brake(limits: Limits, last: Motion, period_s: float) -> Motion:
 
 
 def stop_speed(distance: Array, acceleration: Array, period_s: float) -> Array:
-    """Highest speed [rad/s] from which a goal stops within a distance [rad], step by step.
+    """Highest speed [rad/s] from which a goal stops within a distance (…, n) [rad], step by step.
 
     k steps of falling speed k·a·T, …, a·T cover k(k+1)/2·a·T²; solved for k. A share of a step
     more costs up to a·T²/8, which is taken off before.
@@ -210,8 +210,8 @@ def _bounded(
 
     The change is never harder than the stop acceleration, also where a place moves.
     """
-    up = stop_speed(high - last.position, limits.stop_acceleration, period_s)
-    down = stop_speed(last.position - low, limits.stop_acceleration, period_s)
+    room = np.stack([high - last.position, last.position - low])
+    up, down = stop_speed(room, limits.stop_acceleration, period_s)
     return _accelerated(
         np.clip(velocity, -down, up), last.velocity, limits.stop_acceleration, period_s
     )

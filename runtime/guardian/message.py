@@ -185,6 +185,11 @@ def decode_report(data: bytes) -> np.void:
 
 def new_report() -> NDArray[Any]:
     """An empty report (0-dimensional record) to fill: numbers of joints are NaN."""
+    record: NDArray[Any] = _EMPTY.copy()
+    return record
+
+
+def _empty_report() -> NDArray[Any]:
     record = np.zeros((), REPORT)
     record["magic"], record["version"], record["limit_joint"] = _REPORT, VERSION, -1
     for name in ("measured", "velocity", "asked", "sent", "gripper"):
@@ -192,6 +197,9 @@ def new_report() -> NDArray[Any]:
     for name in ("load", "current_a", "voltage_v", "temperature_c"):
         record[name] = np.nan
     return record
+
+
+_EMPTY = _empty_report()
 
 
 def with_reason(report: bytes, reason: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,14 @@ def doubt(
     lower, upper (n,) [rad]: ends of the servos' turn, which no true position leaves. The longer
     the last believed reading is ago, the more may have changed.
     """
-    numbers = (*reading.joints, *reading.velocity, reading.gripper)
-    if not np.isfinite(numbers).all():
+    joints: list[float] = reading.joints.tolist()
+    if not all(map(math.isfinite, (*joints, *reading.velocity.tolist(), reading.gripper))):
         return Doubt("a number is not finite")
-    for joint, angle in enumerate(reading.joints):
-        if not lower[joint] <= angle <= upper[joint]:
-            return Doubt(f"joint {joint + 1} at {angle:.2f} rad, outside its servo's turn")
+    for joint, (angle, low, high) in enumerate(
+        zip(joints, lower.tolist(), upper.tolist(), strict=True), 1
+    ):
+        if not low <= angle <= high:
+            return Doubt(f"joint {joint} at {angle:.2f} rad, outside its servo's turn")
     for servo, state in enumerate(reading.servos, 1):
         if not VOLTAGE_V[0] <= state.voltage_v <= VOLTAGE_V[1]:
             return Doubt(f"servo {servo} at {state.voltage_v:.1f} V")

@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .message import COMMAND, Command, MessageError, Order, decode, new_report, with_reason
 
@@ -29,6 +30,23 @@ class Received:
     commands: tuple[Command, ...] = ()
     policy_gone: bool = False
     refused: tuple[str, ...] = ()
+
+
+class Clients(Protocol):
+    """Those who give orders and get reports: `Server`, or a simulation in the same process."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody is connected."""
+
+    def receive(self) -> Received:
+        """What came in since the last cycle."""
+
+    def send(self, report: bytes) -> None:
+        """Gives everybody a report."""
+
+    def close(self) -> None:
+        """Ends all connections."""
 
 
 class Server:

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from dreamvla_edge.runtime.arms import bus as bus_module
 from dreamvla_edge.runtime.arms import connect
 from dreamvla_edge.runtime.arms.arm import SilentServos
 from dreamvla_edge.runtime.arms.description import ArmDescription, load_description
@@ -100,12 +99,16 @@ def test_codec(protocol: str, count: int) -> None:
 class ScriptedPort:
     """A port on which the answers to every question are known before; no waiting."""
 
-    def __init__(self, name: str, baud: int) -> None:
-        self.name, self.answers = name, list[bytes]()
+    def __init__(self) -> None:
+        self.name, self.answers = "scripted", list[bytes]()
 
     @property
     def last_sent_s(self) -> float:
         """Just now: no watchdog is due."""
+        return self.now_s()
+
+    def now_s(self) -> float:
+        """The machine's time."""
         return time.monotonic()
 
     def latency_s(self) -> float:
@@ -131,13 +134,13 @@ def small(protocol: str) -> ArmDescription:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("protocol", sorted(FRAMINGS))
-def test_driver(protocol: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_driver(protocol: str, count: int) -> None:
     """A reading holds what whole packets said, or the servos without one are named."""
-    monkeypatch.setattr(bus_module, "Port", ScriptedPort)
+    port: Any = ScriptedPort()
     framing, description = FRAMINGS[protocol], small(protocol)
     # Size of the block that is read; offset, size and sign of the position in it.
     size, at, width = {"feetech": (15, 0, 2), "dynamixel": (21, 6, 4)}[protocol]
-    arm: Any = connect(description, "scripted", cycle_s=60.0)
+    arm: Any = connect(description, port, cycle_s=60.0)
     servos = description.servos
     once = streams(framing, servos, size, count, seed=21)
     # The second question is longer; the number of its answers has no factor of `count`.
@@ -145,7 +148,7 @@ def test_driver(protocol: str, count: int, monkeypatch: pytest.MonkeyPatch) -> N
     readings = 0
     for first, second in zip(once, again, strict=False):
         arm._bus._one_more = False
-        arm._bus._port.answers = [first, second]
+        port.answers = [first, second]
         held: dict[int, bytes] = {}
         for status in framing.search(first, size):
             if status.servo in servos:

@@ -1,24 +1,21 @@
 """The guardian's own loop without a clock, a bus or a socket: hours of it in minutes.
 
-`Guardian` runs unchanged; the modules that read the clock read one that moves by a period per
-cycle. The arm is a model of joints that follow their goals, the policy sends good and bad chunks,
-faults begin and end at random, and a person stops and clears. Every goal is compared with the
-limits when it is written.
+`Guardian` runs unchanged, on a clock that moves by a period per cycle. The arm is a model of joints
+that follow their goals, the policy sends good and bad chunks, faults begin and end at random, and
+a person stops and clears. Every goal is compared with the limits when it is written.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from types import TracebackType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from dreamvla_edge.runtime.arms.arm import ArmReading, PortGone, ServoReading, SilentServos
 from dreamvla_edge.runtime.arms.description import ArmDescription, load_description
-from dreamvla_edge.runtime.guardian import guarded_arm, guardian
+from dreamvla_edge.runtime.guardian.guardian import Guardian
 from dreamvla_edge.runtime.guardian.limits import limits_of
 from dreamvla_edge.runtime.guardian.message import Command, Order, State, Waypoint, decode_report
 from dreamvla_edge.runtime.guardian.server import Received
@@ -40,7 +37,7 @@ LATCHED = (State.STOP, State.FAULT, State.LIMP)
 
 
 class Clock:
-    """In the place of the module `time`."""
+    """Moves by a period per cycle."""
 
     def __init__(self) -> None:
         self.cycle = 0
@@ -201,27 +198,14 @@ class LockStep:
         description = load_description(arm)
         self.joints = Joints(description, self.clock, chance)
         self.people = People(self.joints, self.clock, chance)
-        self._patches = [mock.patch.object(m, "time", self.clock) for m in (guardian, guarded_arm)]
-        for patch in self._patches:
-            patch.start()
-        server: Any = self.people
-        self._guardian = guardian.Guardian(
-            description, limits_of(description), lambda: self.joints, server, Settings()
+        self._guardian = Guardian(
+            description,
+            limits_of(description),
+            lambda: self.joints,
+            self.people,
+            Settings(),
+            self.clock,
         )
-
-    def __enter__(self) -> LockStep:
-        """Is ready since it was made."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Gives the clock back."""
-        for patch in self._patches:
-            patch.stop()
 
     def run(self, cycles: int) -> None:
         """Raises AssertionError at the first goal or state that must not be."""
@@ -229,7 +213,7 @@ class LockStep:
         for _ in range(cycles):
             before, writes, goal = people.state, joints.writes, joints.goal
             self.clock.cycle += 1
-            self._guardian._cycle(self.clock.cycle, 0, self.clock.monotonic())
+            self._guardian.cycle(self.clock.cycle, 0, self.clock.monotonic())
             assert not joints.wrong, joints.wrong
             unfed = self.clock.cycle - people.fed > STANDS_CYCLES
             moved = joints.writes > writes and np.abs(joints.goal - goal).max() > ROUNDING

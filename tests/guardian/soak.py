@@ -165,23 +165,23 @@ def _recorder(folder: Path, rig: Rig) -> Recorder:
 def _lock_step(hours: float, seed: int, answers: Any) -> None:
     os.nice(10)
     cycles, error, begin_s = 0, "", time.monotonic()
-    with LockStep("so101", seed) as run:
-        try:
-            while cycles < hours * CYCLES_PER_HOUR:
-                run.run(_LOCK_STEP_CYCLES)
-                cycles += _LOCK_STEP_CYCLES
-        except AssertionError as wrong:
-            error = str(wrong)
-        answers.put(
-            {
-                "hours": round(cycles / CYCLES_PER_HOUR, 2),
-                "wall_s": round(time.monotonic() - begin_s),
-                "writes": run.joints.writes,
-                "happened": dict(run.people.happened),
-                "states": {state.name: n for state, n in run.people.states.items()},
-                "error": error,
-            }
-        )
+    run = LockStep("so101", seed)
+    try:
+        while cycles < hours * CYCLES_PER_HOUR:
+            run.run(_LOCK_STEP_CYCLES)
+            cycles += _LOCK_STEP_CYCLES
+    except AssertionError as wrong:
+        error = str(wrong)
+    answers.put(
+        {
+            "hours": round(cycles / CYCLES_PER_HOUR, 2),
+            "wall_s": round(time.monotonic() - begin_s),
+            "writes": run.joints.writes,
+            "happened": dict(run.people.happened),
+            "states": {state.name: n for state, n in run.people.states.items()},
+            "error": error,
+        }
+    )
 
 
 def _passed(summary: dict[str, Any]) -> bool:

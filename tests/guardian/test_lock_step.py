@@ -20,8 +20,8 @@ MINUTE = CYCLES_PER_HOUR // 60
 @pytest.mark.parametrize("arm", ["so101", "koch"])
 def test_minutes_of_faults(arm: str) -> None:
     """Everything happens and is survived: no goal outside the limits, no fault that clears."""
-    with LockStep(arm, seed=1) as run:
-        run.run(5 * MINUTE)
+    run = LockStep(arm, seed=1)
+    run.run(5 * MINUTE)
     assert set(FAULTS) <= set(run.people.happened)
     assert {State.TRACK, State.STOP, State.FAULT, State.LOWER, State.LIMP} <= set(run.people.states)
 
@@ -31,8 +31,8 @@ def test_minutes_of_faults(arm: str) -> None:
 @pytest.mark.parametrize("arm", ["so101", "koch"])
 def test_two_hours_of_faults(arm: str) -> None:
     """The 24 hours are part of `make soak`."""
-    with LockStep(arm, seed=2) as run:
-        run.run(2 * CYCLES_PER_HOUR)
+    run = LockStep(arm, seed=2)
+    run.run(2 * CYCLES_PER_HOUR)
 
 
 def _leap(own: limits.Limits, target: limits.Target, *rest: object) -> limits.Allowed:
@@ -60,5 +60,5 @@ PLANTED: dict[str, Callable[[], AbstractContextManager[object]]] = {
 @pytest.mark.parametrize("defect", PLANTED)
 def test_a_planted_defect_is_found(defect: str) -> None:
     """Each within minutes of the guardian's time."""
-    with PLANTED[defect](), LockStep("so101", seed=3) as run, pytest.raises(AssertionError):
-        run.run(5 * MINUTE)
+    with PLANTED[defect](), pytest.raises(AssertionError):
+        LockStep("so101", seed=3).run(5 * MINUTE)

@@ -9,7 +9,7 @@ import pytest
 
 from dreamvla_edge.sim.fault import FAULTS, Fault
 from dreamvla_edge.sim.virtual_bus import VirtualBus
-from sim_bus.wire import Client, client, crc, dynamixel, feetech
+from sim_bus.wire import PATIENT_S, Client, client, crc, dynamixel, feetech
 
 READ_4 = feetech(4, 2, b"\x38\x02")  # the present position, 2300
 GOOD_4 = bytes.fromhex("FFFF040400FC08F3")
@@ -26,9 +26,9 @@ def host(virtual_bus: VirtualBus) -> Iterator[Client]:
         yield host
 
 
-def answers(host: Client) -> list[bytes]:
+def answers(host: Client, first_s: float = PATIENT_S) -> list[bytes]:
     """What servo 4 says when asked many times; servo 1 is well all the time."""
-    heard = [host.hear(READ_4, 0.02) for _ in range(REPEAT)]
+    heard = [host.hear(READ_4, 0.02, first_s) for _ in range(REPEAT)]
     assert host.ask(READ_1, 8) == GOOD_1
     return heard
 
@@ -164,7 +164,7 @@ def test_delayed(virtual_bus: VirtualBus, host: Client) -> None:
 def test_intermittent(virtual_bus: VirtualBus, host: Client) -> None:
     """Each answer is lost with a probability, or comes whole; the bus's fault meets everybody."""
     virtual_bus.fault(Fault("intermittent", 4, 0.3))
-    heard = answers(host)
+    heard = answers(host, 0.1)
     assert set(heard) == {b"", GOOD_4}
     assert 2 < heard.count(b"") < 25
     virtual_bus.mend(4)
@@ -192,7 +192,7 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     for seed in (1, 1, 2):
         with VirtualBus({4: 2300}, seed=seed) as bus, client(bus.port) as host:
             bus.fault(Fault("wrong", 4))
-            heard.append([host.hear(READ_4, 0.02) for _ in range(20)])
+            heard.append([host.hear(READ_4, 0.02, PATIENT_S) for _ in range(20)])
     assert heard[0] == heard[1] != heard[2]
 
 

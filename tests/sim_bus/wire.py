@@ -44,11 +44,14 @@ class Client:
         self.serial.write(request)
         return self.serial.read(size)
 
-    def hear(self, request: bytes, quiet_s: float = 0.15) -> bytes:
-        """Sends bytes; everything that comes until it has been quiet for a while."""
+    def hear(self, request: bytes, quiet_s: float = 0.15, first_s: float | None = None) -> bytes:
+        """Sends bytes; everything that comes until it has been quiet for a while.
+
+        first_s: how long to wait for the first byte, if not as long.
+        """
         self.serial.reset_input_buffer()
         self.serial.write(request)
-        heard, end = b"", time.monotonic() + quiet_s
+        heard, end = b"", time.monotonic() + (quiet_s if first_s is None else first_s)
         while time.monotonic() < end:
             if new := self.serial.read(self.serial.in_waiting):
                 heard, end = heard + new, time.monotonic() + quiet_s
