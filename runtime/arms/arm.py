@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.rotation import Array
 
 
-@dataclass(frozen=True)
-class ServoReading:
+class ServoReading(NamedTuple):
     """What one servo says of itself.
 
     load: share of the maximal torque, signed; current [A]; voltage [V]; temperature [°C];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -133,23 +134,28 @@ class Bus:
         return self._ask_one(self._codec.ping(servo), servo, size)
 
     def sync_read(
-        self, servos: Sequence[int], first: str, last: str, wait_s: float | None = None
+        self,
+        servos: Sequence[int],
+        first: str,
+        last: str,
+        wait_s: float = math.inf,
+        more_s: float = 0.0,
     ) -> Answers:
         """Reads the registers `first` to `last` of several servos in one transaction.
 
-        wait_s: how long to wait at most [s], if not as long as answers may take.
+        more_s: how much longer [s] than answers may take to wait; wait_s: but no longer [s].
         """
         start, wanted = self._table.block(first, last)
         # After a silence the next question has another length, so that an answer which comes
         # late, in the middle of the next transaction, cannot pass for the answer to that one.
         before = int(self._one_more and start > 0)
         address, size = start - before, wanted + int(self._one_more)
-        longest_s = self.wire_s(len(servos), size) + self._latency_s
+        longest_s = self.wire_s(len(servos), size) + self._latency_s + more_s
         found = self._port.ask(
             self._codec.sync_read(servos, address, size),
             self._codec.StatusParser(size),
             servos,
-            longest_s if wait_s is None else min(wait_s, longest_s),
+            min(wait_s, longest_s),
         )
         silent = tuple(servo for servo in servos if servo not in found)
         self._one_more ^= bool(silent)

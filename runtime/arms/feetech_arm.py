@@ -61,7 +61,9 @@ class FeetechArm(ServoArm):
         self._set("torque_limit", {gripper.servo: round(gripper.torque_limit * _FULL_TORQUE)})
 
     def _faults(self, answers: Answers) -> Mapping[int, tuple[str, ...]]:
-        return {servo: feetech.fault_names(error) for servo, error in answers.errors.items()}
+        return {
+            servo: feetech.fault_names(error) for servo, error in answers.errors.items() if error
+        }
 
     def _velocity_rad_s(self, servo: int, values: Mapping[str, int]) -> float:
         return values["present_velocity"] * self._velocity_unit[servo] * STEP_RAD

@@ -21,8 +21,6 @@ from dreamvla_edge.runtime.errors import ArmError
 _LATENCY_S, _BESIDES_TIMER_S = 0.008, 0.004
 # A packet leaves the host in a millisecond. One that takes this long [s] goes nowhere.
 _WRITE_S = 0.2
-
-
 _MOST_BYTES = 4096  # what a serial port's buffer in the kernel holds
 # Share of a question's fastest time that is slept through.
 _SLEPT = 0.9
@@ -114,7 +112,12 @@ class Port:
         return data
 
     def _send(self, packet: bytes) -> None:
-        self._serial.write(packet)
+        try:
+            sent = os.write(self._serial.fileno(), packet)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(packet):
+            self._serial.write(packet[sent:])  # this one waits for room
         self.last_sent_s = time.monotonic()
 
     @contextmanager

@@ -16,8 +16,10 @@ from dreamvla_edge.runtime.arms.steps import STEPS_PER_TURN, radians_from_steps
 from dreamvla_edge.runtime.errors import ArmError
 from dreamvla_edge.runtime.rotation import Array
 
-# Outside of a control cycle: a lost packet is normal on a long daisy chain; three in a row are not.
-_ATTEMPTS = 3
+# Outside of a control cycle: a lost packet is normal on a long daisy chain; three in a row are
+# not. Each question is waited for longer [s], since it may be the host that was busy.
+_MORE_S = (0.0, 0.02, 0.1)
+_ATTEMPTS = len(_MORE_S)
 # How often to look where a servo is until two looks agree, and by what they may differ [step].
 _LOOKS, _SAME_STEPS = 8, 10
 
@@ -208,8 +210,8 @@ class ServoArm(ABC):
         """Reads a block of all servos, as often as it takes. Raises SilentServos."""
         left = tuple(self.description.servos if servos is None else servos)
         found: dict[int, Mapping[str, int]] = {}
-        for _ in range(_ATTEMPTS):
-            answers = self._bus.sync_read(left, first, last)
+        for more_s in _MORE_S:
+            answers = self._bus.sync_read(left, first, last, more_s=more_s)
             found.update(answers.values)
             left = answers.silent
             if not left:
@@ -247,15 +249,15 @@ class ServoArm(ABC):
         answers but does not take the value.
         """
         left = dict(values)
-        for _ in range(_ATTEMPTS):
-            kept = self._write_once(register, left)
+        for more_s in _MORE_S:
+            kept = self._write_once(register, left, more_s)
             left = {servo: value for servo, value in left.items() if servo not in kept}
             if not left:
                 return
         self._refuse_silence(self._bus.sync_read(tuple(left), register, register).silent)
         raise self._refusal(register, tuple(left))
 
-    def _write_once(self, register: str, values: Mapping[int, int]) -> set[int]:
+    def _write_once(self, register: str, values: Mapping[int, int], more_s: float) -> set[int]:
         """Writes one register of several servos and reads it back; those that have the value.
 
         Reading back also tells a servo that refuses from one that is silent, and needs no
@@ -264,7 +266,7 @@ class ServoArm(ABC):
         if not values:
             return set()
         self._bus.sync_write(register, values)
-        answers = self._bus.sync_read(tuple(values), register, register)
+        answers = self._bus.sync_read(tuple(values), register, register, more_s=more_s)
         return {servo for servo, held in answers.values.items() if held[register] == values[servo]}
 
     def _stores(self, servo: int, name: str, value: int) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HIGHEST_ID = 0xFD
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """One answer: the servo's id, its error byte (0 = no fault) and the data asked for."""
 
     servo: int

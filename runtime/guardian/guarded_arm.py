@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -21,6 +24,22 @@ BLIND_S, DEAD_S = 0.05, 0.15
 """Without a believed reading for so long the goal is braked; then the bus counts as dead."""
 DEAD_READINGS = 5
 """So many questions must have failed too: a host that stood still has not asked any."""
+_READINGS = 3  # one of them may be wrong in a way that could be true
+_AGREE_RAD = 0.01  # what readings of an arm that stands differ by: half a dozen steps
+AT_REST_RAD_S = 0.05
+"""An arm whose joints are slower is at rest."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an arm is: of each number the middle one of several readings.
+
+    joints [rad]; gripper, 0 closed to 1 open; stands: whether it was there in all of them.
+    """
+
+    joints: Array
+    gripper: float
+    stands: bool
 
 
 class GuardedArm:
@@ -45,7 +64,8 @@ class GuardedArm:
         self._turn: tuple[Array, Array] = (ends.min(axis=1), ends.max(axis=1))
         self._arm: Arm | None = None
         self._opened_s = 0.0
-        self._agreeing = self._failing = 0
+        self._failing = 0
+        self._recent = deque[ArmReading](maxlen=_READINGS)
         self.believed: ArmReading | None = None
         self.enabled = False
         self.transactions = self.rejected = self.bus_ns = 0
@@ -56,14 +76,26 @@ class GuardedArm:
         return self._arm is not None
 
     @property
-    def agreeing(self) -> int:
-        """How many readings in a row were believed."""
-        return self._agreeing
+    def place(self) -> Place | None:
+        """Where the arm is, when the last three readings were all believed.
+
+        One of them alone may be wrong by as much as the arm could have moved.
+        """
+        if len(self._recent) < _READINGS:
+            return None
+        joints = np.array([reading.joints for reading in self._recent])
+        fastest = max(np.abs(reading.velocity).max() for reading in self._recent)
+        return Place(
+            joints=np.median(joints, axis=0),
+            gripper=median(reading.gripper for reading in self._recent),
+            stands=bool(fastest < AT_REST_RAD_S and np.ptp(joints, axis=0).max() < _AGREE_RAD),
+        )
 
     def open(self) -> None:
         """Opens the port anew and forgets what was measured before."""
         self.close()
-        self.believed, self._agreeing, self._failing = None, 0, 0
+        self.believed, self._failing = None, 0
+        self._recent.clear()
         self.enabled = False
         self._arm = self._connect()
         self._opened_s = self._clock.monotonic()
@@ -85,6 +117,7 @@ class GuardedArm:
         with self._using() as arm:
             arm.enable()
         self.enabled = True
+        self._recent.clear()  # what sank has another place now
 
     def release(self) -> None:
         """See `Arm.release`."""
@@ -118,8 +151,8 @@ class GuardedArm:
                 )
             )
             return None
-        self.believed = reading
-        self._agreeing, self._failing = self._agreeing + 1, 0
+        self.believed, self._failing = reading, 0
+        self._recent.append(reading)
         return reading
 
     def blind_s(self, now_s: float) -> float:
@@ -128,7 +161,8 @@ class GuardedArm:
 
     def _reject(self, error: ArmError) -> None:
         self.rejected += 1
-        self._agreeing, self._failing = 0, self._failing + 1
+        self._failing += 1
+        self._recent.clear()
         try:
             if self._failing >= DEAD_READINGS and self.blind_s(self._clock.monotonic()) > DEAD_S:
                 raise error

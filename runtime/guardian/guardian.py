@@ -14,7 +14,7 @@ from dreamvla_edge.runtime.clock import Clock
 from dreamvla_edge.runtime.errors import ArmError
 
 from . import health
-from .guarded_arm import BLIND_S, GuardedArm
+from .guarded_arm import AT_REST_RAD_S, BLIND_S, GuardedArm
 from .limits import Array, Limits, Target
 from .message import Command, Order, State
 from .mover import Mover
@@ -29,9 +29,8 @@ LOWER_S = 10.0
 """The arm is limp after so long, at rest or not: what asked for it gets worse by waiting."""
 ORPHAN_S = 30.0
 """A guardian without a port and without clients ends after so long."""
-_AT_REST_RAD, _AT_REST_RAD_S = 0.05, 0.05
+_AT_REST_RAD = 0.05
 _SETTLE_S = 0.5  # so long it may take at most
-_POSES = 3  # readings that agree before the first one is believed
 _EASED_RAD = 0.002  # about a step of a servo's encoder
 _POWERED = (State.HOLD, State.RAMP, State.TRACK)
 _PERSONS = (Order.STOP, Order.LOWER, Order.CLEAR)
@@ -232,22 +231,21 @@ class Guardian:
         self._happen(Event.IDENTIFIED, "", now_s)
 
     def _on_read_pose(self, now_s: float) -> None:
-        reading = self._arm.read()
-        if reading is not None and self._arm.agreeing >= _POSES:
+        self._arm.read()
+        place = self._arm.place
+        if place is not None:
             if self._rest is None:
-                self._rest = np.clip(reading.joints, self._limits.lower, self._limits.upper)
+                self._rest = np.clip(place.joints, self._limits.lower, self._limits.upper)
             self._happen(Event.POSE_READ, "", now_s)
 
     def _on_enable(self, now_s: float) -> None:
         """Torque on, once; an arm that sank until then comes to rest before its place counts."""
         if not (self._settings.shadow or self._arm.enabled):
             self._arm.enable()
-        reading = self._arm.read()
-        if reading is None:
-            return
-        stands = np.abs(reading.velocity).max() < _AT_REST_RAD_S
-        if stands or now_s - self._since_s > _SETTLE_S:
-            self._mover.take_over(reading)
+        self._arm.read()
+        place = self._arm.place
+        if place is not None and (place.stands or now_s - self._since_s > _SETTLE_S):
+            self._mover.take_over(place)
             reason = "shadow: nothing is sent" if self._settings.shadow else "ready"
             self._happen(Event.TORQUE_ON, reason, now_s)
 
@@ -277,7 +275,7 @@ class Guardian:
         at_rest = (
             reading is not None
             and np.abs(reading.joints - self._rest).max() < _AT_REST_RAD
-            and np.abs(reading.velocity).max() < _AT_REST_RAD_S
+            and np.abs(reading.velocity).max() < AT_REST_RAD_S
         )
         if at_rest or now_s - self._since_s > LOWER_S:
             if not self._settings.shadow:

@@ -8,6 +8,7 @@ outside the limits is eased back: nothing may go further out. Order as in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -113,24 +114,24 @@ def allow(
     """
     if not _finite(target):
         return Allowed(brake(limits, last, period_s), (Acted(Limit.FINITE, -1),))
-    joints = np.clip(target.joints, limits.lower, limits.upper)
-    acted = _noted(Limit.POSITION, target.joints, joints)
+    joints = _clip(target.joints, limits.lower, limits.upper)
     wanted = _approach(limits, joints, target.velocity, last, period_s)
     top = limits.velocity * speed
-    velocity = np.clip(wanted, -top, top)
-    acted += _noted(Limit.VELOCITY, wanted, velocity)
+    velocity = _clip(wanted, -top, top)
     slower = _accelerated(velocity, last.velocity, limits.acceleration, period_s)
-    acted += _noted(Limit.ACCELERATION, velocity, slower)
-    safe = _stoppable(limits, slower, last, measured, period_s)
-    acted += _noted(Limit.POSITION, slower, safe.in_range) + _noted(
-        Limit.WINDUP, safe.in_range, safe.near
+    in_range, near = _stoppable(limits, slower, last, measured, period_s)
+    acted = _acted(
+        (Limit.POSITION, target.joints, joints),
+        (Limit.POSITION, slower, in_range),
+        (Limit.VELOCITY, wanted, velocity),
+        (Limit.ACCELERATION, velocity, slower),
+        (Limit.WINDUP, in_range, near),
     )
+    inside = _in_workspace(limits, near, last, period_s)
+    if inside is not near:
+        acted = (Acted(Limit.WORKSPACE, -1), *acted)
     gripper = _gripper(target.gripper, last.gripper, period_s)
-    inside = _in_workspace(limits, safe.near, last, period_s)
-    if inside is not safe.near:
-        acted += (Acted(Limit.WORKSPACE, -1),)
-    motion = Motion(last.position + inside * period_s, inside, gripper)
-    return Allowed(motion, tuple(sorted(acted, key=lambda entry: entry.limit)))
+    return Allowed(Motion(last.position + inside * period_s, inside, gripper), acted)
 
 
 def brake(limits: Limits, last: Motion, period_s: float) -> Motion:
@@ -159,12 +160,7 @@ def outside(limits: Limits, joints: Array) -> float:
         return 0.0
     tool = limits.tool(joints)
     low, high = limits.box
-    return float(np.linalg.norm(tool - np.clip(tool, low + _MARGIN_M, high - _MARGIN_M)))
-
-
-class _Safe(NamedTuple):
-    in_range: Array
-    near: Array
+    return math.dist(tool, _clip(tool, low + _MARGIN_M, high - _MARGIN_M))
 
 
 def _finite(target: Target) -> bool:
@@ -191,30 +187,28 @@ def _approach(
 
 def _accelerated(velocity: Array, last: Array, acceleration: Array, period_s: float) -> Array:
     step = acceleration * period_s
-    return np.clip(velocity, last - step, last + step)
+    return _clip(velocity, last - step, last + step)
 
 
 def _stoppable(
     limits: Limits, velocity: Array, last: Motion, measured: Array, period_s: float
-) -> _Safe:
-    """Velocity from which the goal can stop within its range and within reach of the arm."""
-    in_range = _bounded(velocity, limits.lower, limits.upper, limits, last, period_s)
-    low, high = measured - limits.windup, measured + limits.windup
-    return _Safe(in_range, _bounded(in_range, low, high, limits, last, period_s))
+) -> tuple[Array, Array]:
+    """Velocities from which the goal can stop: within its range; and within reach of the arm too.
 
-
-def _bounded(
-    velocity: Array, low: Array, high: Array, limits: Limits, last: Motion, period_s: float
-) -> Array:
-    """Velocity that can stop between two places; outside them it does not lead further out.
-
-    The change is never harder than the stop acceleration, also where a place moves.
+    Outside of a place the goal goes no further out. The change is never harder than the stop
+    acceleration, also where a place moves.
     """
-    room = np.stack([high - last.position, last.position - low])
-    up, down = stop_speed(room, limits.stop_acceleration, period_s)
-    return _accelerated(
-        np.clip(velocity, -down, up), last.velocity, limits.stop_acceleration, period_s
+    at, hardest = last.position, limits.stop_acceleration
+    room = np.array(
+        [
+            *(limits.upper - at, at - limits.lower),
+            *(measured + limits.windup - at, at - measured + limits.windup),
+        ]
     )
+    up, down, away, back = stop_speed(room, hardest, period_s)
+    in_range = _accelerated(_clip(velocity, -down, up), last.velocity, hardest, period_s)
+    near = _accelerated(_clip(in_range, -back, away), last.velocity, hardest, period_s)
+    return in_range, near
 
 
 def _in_workspace(limits: Limits, velocity: Array, last: Motion, period_s: float) -> Array:
@@ -248,7 +242,21 @@ def _gripper(wanted: float, last: float, period_s: float) -> float:
     return min(max(min(max(wanted, 0.0), 1.0), last - step), last + step)
 
 
-def _noted(limit: Limit, before: Array, after: Array) -> tuple[Acted, ...]:
-    """The limit and the joint it changed most, if it changed anything worth a note."""
-    change = np.abs(after - before)
-    return (Acted(limit, int(change.argmax())),) if change.max() > 1e-9 else ()
+def _acted(*changes: tuple[Limit, Array, Array]) -> tuple[Acted, ...]:
+    """Limits that changed something worth a note, and the joint each changed most.
+
+    changes: the limit, what it was given and what it made of it.
+    """
+    change = np.abs(np.array([after - before for _, before, after in changes]))
+    most = change.argmax(axis=1).tolist()
+    return tuple(
+        Acted(limit, joint)
+        for (limit, *_), joint, row in zip(changes, most, change.tolist(), strict=True)
+        if row[joint] > 1e-9
+    )
+
+
+def _clip(values: Array, low: Array, high: Array) -> Array:
+    """As np.clip, at a third of the time for a few joints."""
+    clipped: Array = np.minimum(np.maximum(values, low), high)
+    return clipped

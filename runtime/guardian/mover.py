@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamvla_edge.runtime.arms.arm import ArmReading
-
-from .guarded_arm import GuardedArm
+from .guarded_arm import GuardedArm, Place
 from .limits import Acted, Limits, Motion, Target, allow, brake
 
 _STANDS_RAD_S = 1e-6
@@ -41,10 +39,9 @@ class Mover:
         """A new period."""
         self.acted, self.written = (), False
 
-    def take_over(self, reading: ArmReading) -> None:
+    def take_over(self, place: Place) -> None:
         """The goal is where the arm is, and stands."""
-        still = np.zeros_like(reading.joints)
-        self.motion = Motion(reading.joints, still, reading.gripper)
+        self.motion = Motion(place.joints, np.zeros_like(place.joints), place.gripper)
 
     def forget(self) -> None:
         """The arm is somebody else's, or nobody's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ class Received:
     commands: tuple[Command, ...] = ()
     policy_gone: bool = False
     refused: tuple[str, ...] = ()
+
+
+_NOTHING = Received()
 
 
 class Clients(Protocol):
@@ -67,6 +71,8 @@ class Server:
             os.umask(before)
         self._socket.listen(_BACKLOG)
         self._socket.setblocking(False)
+        self._ready = select.poll()
+        self._ready.register(self._socket, select.POLLIN)
         self._clients: list[socket.socket] = []
         self._policy: socket.socket | None = None
         self._last = new_report().tobytes()
@@ -78,11 +84,16 @@ class Server:
 
     def receive(self) -> Received:
         """Takes what waits; only the policy's waypoints are taken, from one policy at a time."""
-        self._accept()
+        ready = self._polled()
+        if not ready:
+            return _NOTHING
+        if self._socket.fileno() in ready:
+            self._accept()
+            ready = self._polled()
         commands: list[Command] = []
         refused: list[str] = []
         policy_gone = False
-        for client in tuple(self._clients):
+        for client in tuple(c for c in self._clients if c.fileno() in ready):
             for data in self._packets(client):
                 if not data:
                     policy_gone |= client is self._policy
@@ -119,6 +130,10 @@ class Server:
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
+    def _polled(self) -> set[int]:
+        """File numbers of those who have something to say."""
+        return {number for number, _ in self._ready.poll(0)}
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # nobody waits, or has gone again, or no file is left
             for _ in range(_BACKLOG):
@@ -129,6 +144,7 @@ class Server:
                 client.setblocking(False)
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
                 self._clients.append(client)
+                self._ready.register(client, select.POLLIN)
 
     def _packets(self, client: socket.socket) -> list[bytes]:
         """Packets that wait, an empty one where the client has closed."""
@@ -154,4 +170,5 @@ class Server:
             self._policy = None
         if client in self._clients:
             self._clients.remove(client)
+            self._ready.unregister(client)
         client.close()

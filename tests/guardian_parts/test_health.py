@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,7 @@ SO101 = load_description("so101")
 LIMITS = SO101.limits
 NAMES = (*(joint.name for joint in SO101.joints), "gripper")
 STILL = np.zeros(5)
-OVERLOAD = replace(FINE, faults=("overload",))
+OVERLOAD = FINE._replace(faults=("overload",))
 GRIPPER = 5
 
 
@@ -41,12 +39,12 @@ def first(found: list[Verdict | None]) -> int | None:
     ("servo", "cycles", "drop", "text"),
     [
         (OVERLOAD, 2, False, "shoulder_lift: overload"),
-        (replace(FINE, faults=("unknown fault 64",)), 2, False, "shoulder_lift: unknown fault 64"),
-        (replace(FINE, faults=("overheated",)), 2, True, "shoulder_lift: 30 °C, allowed 65"),
-        (replace(FINE, temperature_c=65.0), 5, True, "shoulder_lift: 65 °C, allowed 65"),
-        (replace(FINE, voltage_v=4.9), 20, True, "shoulder_lift: 4.9 V, needs 5.0"),
-        (replace(FINE, voltage_v=14.1), 20, False, "shoulder_lift: voltage fault at 14.1 V"),
-        (replace(FINE, faults=("voltage",)), 20, False, "shoulder_lift: voltage fault at 7.4 V"),
+        (FINE._replace(faults=("unknown fault 64",)), 2, False, "shoulder_lift: unknown fault 64"),
+        (FINE._replace(faults=("overheated",)), 2, True, "shoulder_lift: 30 °C, allowed 65"),
+        (FINE._replace(temperature_c=65.0), 5, True, "shoulder_lift: 65 °C, allowed 65"),
+        (FINE._replace(voltage_v=4.9), 20, True, "shoulder_lift: 4.9 V, needs 5.0"),
+        (FINE._replace(voltage_v=14.1), 20, False, "shoulder_lift: voltage fault at 14.1 V"),
+        (FINE._replace(faults=("voltage",)), 20, False, "shoulder_lift: voltage fault at 7.4 V"),
     ],
 )
 def test_a_condition_must_last(servo: ServoReading, cycles: int, drop: bool, text: str) -> None:
@@ -66,38 +64,38 @@ def test_every_servo_is_judged(place: int) -> None:
 
 def test_a_servo_just_below_is_fine() -> None:
     """For a minute."""
-    warm = replace(FINE, temperature_c=64.9, voltage_v=5.0)
+    warm = FINE._replace(temperature_c=64.9, voltage_v=5.0)
     assert first(verdicts([warm] * 6000)) is None
 
 
 def test_a_joint_stalls_by_current_and_error_and_time() -> None:
     """All three; 0.4 s after both began."""
-    pushing = replace(FINE, current_a=1.2)
+    pushing = FINE._replace(current_a=1.2)
     away = np.array([0, 0.15, 0, 0, 0])
     found = verdicts([pushing] * 60, sent=away)
     assert first(found) == 40
     assert found[-1] == Verdict(False, "shoulder_lift: stalled", presses=True)
     assert first(verdicts([pushing] * 60, sent=away * 0.9)) is None
-    assert first(verdicts([replace(FINE, current_a=1.19)] * 60, sent=away)) is None
+    assert first(verdicts([FINE._replace(current_a=1.19)] * 60, sent=away)) is None
     assert first(verdicts(([pushing] * 39 + [FINE]) * 3, sent=away)) is None
-    assert first(verdicts([replace(FINE, current_a=-2.0)] * 60, sent=-away)) == 40
+    assert first(verdicts([FINE._replace(current_a=-2.0)] * 60, sent=-away)) == 40
 
 
 def test_a_gripper_that_holds_something_for_a_minute_is_no_fault() -> None:
     """It draws what it may and never gets to its goal; only its own fault bits count."""
-    holding = replace(FINE, current_a=2.0, load=0.5)
+    holding = FINE._replace(current_a=2.0, load=0.5)
     assert first(verdicts([holding] * 6000, GRIPPER)) is None
-    assert first(verdicts([replace(holding, faults=("overload",))] * 2, GRIPPER)) == 1
+    assert first(verdicts([holding._replace(faults=("overload",))] * 2, GRIPPER)) == 1
 
 
 def test_what_takes_the_torque_comes_before_what_keeps_it() -> None:
     """An overload in a servo that is too hot: it is lowered."""
-    both = replace(FINE, faults=("overload", "overheated"))
+    both = FINE._replace(faults=("overload", "overheated"))
     found = verdicts([both] * 3)[-1]
     assert found is not None and found.drop
 
 
 def test_a_goal_that_is_not_known_is_no_stall() -> None:
     """Before the arm was taken over there is none."""
-    pushing = replace(FINE, current_a=3.0)
+    pushing = FINE._replace(current_a=3.0)
     assert first(verdicts([pushing] * 100, sent=np.full(5, np.nan))) is None

@@ -89,10 +89,10 @@ def test_what_is_not_finite_is_never_believed(bad: float, place: str) -> None:
 @pytest.mark.parametrize(
     ("servo", "why"),
     [
-        (replace(FINE, voltage_v=0.0), "servo 3 at 0.0 V"),
-        (replace(FINE, voltage_v=31.0), "servo 3 at 31.0 V"),
-        (replace(FINE, temperature_c=200.0), "servo 3 at 200 °C"),
-        (replace(FINE, temperature_c=-40.0), "servo 3 at -40 °C"),
+        (FINE._replace(voltage_v=0.0), "servo 3 at 0.0 V"),
+        (FINE._replace(voltage_v=31.0), "servo 3 at 31.0 V"),
+        (FINE._replace(temperature_c=200.0), "servo 3 at 200 °C"),
+        (FINE._replace(temperature_c=-40.0), "servo 3 at -40 °C"),
     ],
 )
 def test_what_no_servo_measures(servo: object, why: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,10 +25,10 @@ SO101 = load_description("so101")
 FRAMES = {"primary": np.zeros((48, 64, 3), np.uint8), "wrist": np.zeros((32, 32, 3), np.uint8)}
 
 
-def reading(*joints: float, **servo: object) -> ArmReading:
+def reading(*joints: float, **servo: Any) -> ArmReading:
     """Of an arm at rest; servo: what the first one says differently."""
     well = ServoReading(load=0.0, current_a=0.0, voltage_v=12.0, temperature_c=30.0)
-    first = ServoReading(**{**{f: getattr(well, f) for f in well.__dataclass_fields__}, **servo})
+    first = well._replace(**servo)
     angles = np.array(joints or (0.0,) * 5)
     return ArmReading(angles, np.zeros(5), 0.5, 0.0, (first, *[well] * 5))
 
