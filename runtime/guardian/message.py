@@ -9,7 +9,6 @@ does not have are NaN. Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,7 +148,8 @@ def encode(command: Command) -> bytes:
     for i, waypoint in enumerate(command.waypoints):
         row = record["waypoints"][i]
         row["time_ns"], row["gripper"] = waypoint.time_ns, waypoint.gripper
-        row["joints"] = padded(waypoint.joints)
+        row["joints"] = np.nan
+        row["joints"][: len(waypoint.joints)] = waypoint.joints
     return record.tobytes()
 
 
@@ -208,15 +208,6 @@ def with_reason(report: bytes, reason: str) -> bytes:
     records["reason"] = text(reason, "reason", REPORT)
     changed: bytes = records.tobytes()
     return changed
-
-
-def padded(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of n joints in an array for MAX_JOINTS, NaN behind them. Raises ValueError."""
-    if len(values) > MAX_JOINTS:
-        raise ValueError(f"{len(values)} joints; a message holds {MAX_JOINTS}")
-    filled = np.full(MAX_JOINTS, np.nan)
-    filled[: len(values)] = values
-    return filled
 
 
 def text(message: str, field: str, dtype: np.dtype[Any]) -> bytes:

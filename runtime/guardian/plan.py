@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +25,14 @@ class Plan:
     The first knot is where the goal was when the plan was made.
     """
 
-    times_s: Array
+    times_s: tuple[float, ...]
     joints: Array
     gripper: Array
 
     @property
     def end_s(self) -> float:
         """When the last waypoint is reached [s, monotonic]."""
-        return float(self.times_s[-1])
+        return self.times_s[-1]
 
     def at(self, now_s: float) -> Target | None:
         """The target at a time, straight lines between knots; None when the last one has passed.
@@ -39,7 +40,7 @@ class Plan:
         The gripper is asked for the opening of the next waypoint at once: it is a command, not a
         path. Velocity: of the line.
         """
-        after = int(np.searchsorted(self.times_s, now_s, side="right"))
+        after = bisect.bisect_right(self.times_s, now_s)
         if after == len(self.times_s):
             return None
         after = max(after, 1)
@@ -71,7 +72,7 @@ def make_plan(waypoints: tuple[Waypoint, ...], now_s: float, start: Array) -> Pl
     if not ahead.any():
         raise PlanError("all waypoints have passed")
     return Plan(
-        np.concatenate([[now_s], times[ahead]]),
+        (now_s, *times[ahead].tolist()),
         np.vstack([start, joints[ahead]]),
         np.concatenate([gripper[ahead][:1], gripper[ahead]]),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from dreamvla_edge.runtime.arms.arm import ArmReading, ServoReading
 
 from .limits import Acted, Motion, Target
-from .message import REPORT, Limit, State, new_report, padded, text
+from .message import REPORT, Limit, State, new_report, text
 
 # Which of several limits that acted is worth a person's attention: the rarest first.
 _TELLING = (
@@ -64,11 +64,11 @@ def report(cycle: Cycle) -> bytes:
     record["speed"], record["reason"] = cycle.speed, text(cycle.reason, "reason", REPORT)
     record["transactions"], record["rejected"] = cycle.transactions, cycle.rejected
     record["bus_ns"] = cycle.bus_ns
-    record["servos"] = len(cycle.motion.position) + 1
-    record["sent"] = padded(cycle.motion.position)
+    record["servos"] = (joints := len(cycle.motion.position)) + 1
+    record["sent"][:joints] = cycle.motion.position
     record["gripper"][2] = cycle.motion.gripper
     if cycle.asked is not None:
-        record["asked"] = padded(cycle.asked.joints)
+        record["asked"][:joints] = cycle.asked.joints
         record["gripper"][1] = cycle.asked.gripper
     if cycle.reading is not None:
         _tell_reading(record, cycle.reading)
@@ -100,7 +100,8 @@ def reading_of(record: Any) -> ArmReading:
 
 def _tell_reading(record: np.ndarray[tuple[()], np.dtype[np.void]], reading: ArmReading) -> None:
     record["reading_ns"] = round(reading.stamp_s * 1e9)
-    record["measured"], record["velocity"] = padded(reading.joints), padded(reading.velocity)
+    joints = len(reading.joints)
+    record["measured"][:joints], record["velocity"][:joints] = reading.joints, reading.velocity
     record["gripper"][0] = reading.gripper
     for name, value in _SERVO_VALUES:
         record[name][: len(reading.servos)] = [value(servo) for servo in reading.servos]
