@@ -146,6 +146,8 @@ def encode(command: Command) -> bytes:
     record["count"], record["observed_ns"] = len(command.waypoints), command.observed_ns
     record["reason"] = text(command.reason, "reason", COMMAND)
     for i, waypoint in enumerate(command.waypoints):
+        if len(waypoint.joints) > MAX_JOINTS:
+            raise ValueError(f"{len(waypoint.joints)} joints; a command holds {MAX_JOINTS}")
         row = record["waypoints"][i]
         row["time_ns"], row["gripper"] = waypoint.time_ns, waypoint.gripper
         row["joints"] = np.nan
