@@ -53,8 +53,8 @@ clock starts at the time of the last good waypoint, which may lie up to 0.1 s af
 virtual servos' process runs with SCHED_FIFO, as real servos do not share the host's processor; the
 guardian has the SCHED_FIFO that it asks for. Several arms were measured at once on two cores that
 had other work, too. After every latched end the fault was taken away, and every joint had to stay
-where it was, within 0.01 rad; a gripper goes on to the goal that it could not reach. An independent checker
-(`tests/guardian/checker.py`) read every byte of the logs: {checked}.
+where it was, within 0.01 rad; a gripper goes on to the goal that it could not reach. An independent
+checker (`tests/guardian/checker.py`) read every byte of the logs: {checked}.
 
 **Ends.** *held*: with torque, goes on by itself when it is sent good waypoints again. *held,
 latched*: with torque; goes on only after `dreamvla arm clear`. *held by the servos*: nobody
