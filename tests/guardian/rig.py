@@ -154,7 +154,7 @@ class Rig:
         self.start_policy()
         self.reports.clear()
         time.sleep(SETTLES_S)  # for a gripper whose policy was away
-        self._wait("the dance", lambda: self.state is State.TRACK)
+        self._wait("the dance", self._tracks)
         self.bus.command(f"obstacle {HANGING} 0 {SUPPORT_STEP}")
         self.bus.command(f"gravity {HANGING} {WEIGHT}")
         self._wait("motion", lambda: np.nanmax(np.abs(self.reports[-1]["velocity"])) > MOVES_RAD_S)
@@ -240,6 +240,12 @@ class Rig:
                 return
         said = self.guardian.output if self.guardian is not None else ""
         raise AssertionError(f"not cleared: {self.state} {self.reason} {said}")
+
+    def _tracks(self) -> bool:
+        """Whether it follows the policy; a fault while processes start is cleared."""
+        if self.state in LATCHED:
+            self._clear()
+        return self.state is State.TRACK
 
     def _wait(self, what: str, there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENT_S
