@@ -14,6 +14,7 @@ from guardian.rig import LATCHED, STANDS_RAD_S, Rig, punctual
 End = Literal["held", "held, latched", "held by the servos", "lowered", "limp", "goes on"]
 REST_RAD = 0.08  # at rest is what is so near to it
 STILL_S = 0.15  # the arm stands if nothing moves for so long
+STAYS_RAD = 0.01  # what a joint was pressing with before its goal was taken back is less
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Cell:
     done: what is done to the arm, for people; fault: does it, and undoes it when left; ends: where
     the arm may be then; stands_s, decided_s: allowed until the arm stands and until the guardian
     has decided so [s], None: not bounded; from_waypoints: counted from the last waypoint's time;
-    watched_s: for how long one looks.
+    watched_s: for how long one looks; cycled: whose power is switched off and on again once the
+    fault is gone and the arm was seen to stay where it is, since servos latch some faults.
     """
 
     done: str
@@ -33,6 +35,7 @@ class Cell:
     decided_s: float | None = None
     from_waypoints: bool = False
     watched_s: float = 0.6
+    cycled: str = ""
 
     def refused(self, outcome: Outcome) -> str:
         """Why an outcome is not as it has to be, or nothing."""
@@ -74,10 +77,22 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
     if outcome.end == "held, latched":
         rig.motion()
         time.sleep(STILL_S)
-        moved = max(abs(v) for _, motors in rig.motion() for _, v in motors.values())
+        moved_rad = _moved_rad(rig)
         assert rig.state in LATCHED, "went on without being cleared"
-        assert moved < STANDS_RAD_S, "moved without being cleared"
+        assert max(moved_rad.values()) < STAYS_RAD, f"moved without being cleared: {moved_rad}"
+    if cell.cycled:
+        rig.bus.command(f"fault {cell.cycled} off")
+        rig.bus.command(f"fault {cell.cycled} ok")
     return outcome
+
+
+def _moved_rad(rig: Rig) -> dict[int, float]:
+    """How far each joint has moved since one looked last; a gripper goes on to its goal."""
+    ways = [motors for _, motors in rig.motion()]
+    return {
+        joint.servo: abs(ways[-1][str(joint.servo)][0] - ways[0][str(joint.servo)][0])
+        for joint in rig.description.joints
+    }
 
 
 def _judge(rig: Rig, cell: Cell, begin_ns: int) -> Outcome:

@@ -51,9 +51,10 @@ def _dead(done: str, fault: Fault) -> Cell:
     return Cell(done, fault, _LATCHED, DEAD_S, DEAD_S)
 
 
-def _blocked(done: str, fault: Fault) -> Cell:
+def _blocked(done: str, target: object) -> Cell:
     """The servos' own protection may act as well: only their power ends that."""
-    return Cell(done, fault, _LATCHED, STALL_S, STALL_S, watched_s=STALL_S)
+    fault, cycled = bus(f"fault {target} stuck"), str(target)
+    return Cell(done, fault, _LATCHED, STALL_S, STALL_S, watched_s=STALL_S, cycled=cycled)
 
 
 def _harmless(done: str, fault: Fault, watched_s: float = 1.0) -> Cell:
@@ -75,10 +76,7 @@ def _eye(done: str, word: str) -> Cell:
 
 _SERVO: dict[str, Cell] = {
     "off": _dead("one servo loses its power", bus(f"fault {ELBOW} off")),
-    "stuck": _blocked(
-        "one servo does not turn and presses",
-        bus(f"fault {ELBOW} stuck", mend=(f"fault {ELBOW} off",)),
-    ),
+    "stuck": _blocked("one servo does not turn and presses", ELBOW),
     "garbage": _unclear(
         "noise in or around the answers of one servo", bus(f"fault {ELBOW} garbage")
     ),
@@ -112,7 +110,7 @@ _SERVO: dict[str, Cell] = {
 }
 _BUS: dict[str, Cell] = {
     "off": Cell("all servos lose their power", bus("fault bus off"), _LIMP, None, DEAD_S),
-    "stuck": _blocked("no servo turns, all press", bus("fault bus stuck", mend=("fault bus off",))),
+    "stuck": _blocked("no servo turns, all press", "bus"),
     "garbage": _unclear("noise in or around all answers", bus("fault bus garbage")),
     "wrong": _unclear("all answers are valid but wrong", bus("fault bus wrong")),
     # Some answers come in time at first: what counts is the last that was believed.
