@@ -10,7 +10,6 @@ from dreamvla_edge.runtime.guardian.message import Command, Order, State, Waypoi
 from dreamvla_edge.runtime.rotation import Array
 from dreamvla_edge.sim.expert import Expert
 from dreamvla_edge.sim.lock_step import LockStep
-from dreamvla_edge.sim.scene.layout import draw as draw_layout
 from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.sim.tasks.task import HOLDS, Family, draw
 
@@ -30,14 +29,14 @@ class Episode:
     """
 
     def __init__(self, scene: Scene, family: Family, seed: int) -> None:
-        layout = draw_layout(seed, len(scene.description.joints))
-        scene.reset(layout)
-        self.scene, self.seed, self.task = scene, seed, draw(family, layout, seed)
+        self.scene, self.seed = scene, seed
+        self.task = draw(family, seed, len(scene.description.joints))
+        scene.reset(self.task.layout)
         self.lock = LockStep(scene)
         self.lock.run(_READY_S)
         if not self.is_driven:
             raise RuntimeError(f"the guardian is in {self.lock.state.name}: {self.lock.reason}")
-        self.progress = family.begin(self.task.colour, scene)
+        self.progress = family.begin(self.task.about, scene)
         self.goal: Array = self.lock.reading().joints
         self.steps = self._held = 0
         while self.lock.state is not State.TRACK:  # the ramp to full speed is no part of a task

@@ -20,7 +20,8 @@ GRIP_N = 30.0
 """What a finger presses with at full torque: stall torque at the jaw's length of 0.1 m."""
 FINGERS = ("finger_left", "finger_right")
 _LINK_M, _FINGER_M = 0.016, (0.009, 0.005, 0.03)  # radius; half edges
-_TIP_M = 0.008  # how far the fingers reach beyond the tool point
+TIP_M = 0.008
+"""How far the fingers reach beyond the tool point."""
 _MASS_KG, _PALM_KG, _FINGER_KG = 0.09, 0.08, 0.02
 _ORANGE, _BLACK = "0.92 0.72 0.2 1", "0.12 0.12 0.13 1"
 # What touches what: the arm does not touch itself; see also `world`.
@@ -39,7 +40,7 @@ def arm_bodies(description: ArmDescription) -> str:
     points = [*chain.origins[1:], chain.tool.position]
     # The palm ends where the fingers begin.
     points[-1] = chain.tool.position - chain.tool.rotation @ np.array(
-        [0, 0, 2 * _FINGER_M[2] - _TIP_M]
+        [0, 0, 2 * _FINGER_M[2] - TIP_M]
     )
     text = [
         '<body name="base">',
@@ -72,12 +73,12 @@ def arm_bodies(description: ArmDescription) -> str:
     )
     bar = (_FINGER_M[0], description.gripper.finger_travel_m + 2 * _FINGER_M[1], 0.006)
     text.append(
-        f'<geom type="box" size="{_row(bar)}" pos="0 0 {_TIP_M - 2 * _FINGER_M[2] - bar[2]}"'
+        f'<geom type="box" size="{_row(bar)}" pos="0 0 {TIP_M - 2 * _FINGER_M[2] - bar[2]}"'
         f' rgba="{_BLACK}" mass="0.02" {_ARM}/>'
     )
     for name, side in zip(FINGERS, (1, -1), strict=True):
         text.append(
-            f'<body name="{name}" pos="0 {side * _FINGER_M[1]} {_TIP_M - _FINGER_M[2]}">'
+            f'<body name="{name}" pos="0 {side * _FINGER_M[1]} {TIP_M - _FINGER_M[2]}">'
             f'<joint name="{name}" type="slide" axis="0 {side} 0" limited="true"'
             f' range="0 {description.gripper.finger_travel_m}" armature="0.05" damping="8"/>'
             f'<geom type="box" size="{_row(_FINGER_M)}" rgba="{_BLACK}" mass="{_FINGER_KG}"'

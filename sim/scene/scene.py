@@ -15,7 +15,8 @@ from dreamvla_edge.sim.motor import Drive
 from dreamvla_edge.sim.plant import Turned
 
 from .arm_body import FINGERS, GRIP_N, STALL_NM
-from .layout import COLOURS, Layout
+from .layout import COLOURS, Layout, around
+from .things import BOWL, CHEST, DRAWER, HANDLE
 from .world import AWAY_M, CAMERA_M, LOOK_M, TIME_STEP_S, looking, model_of
 
 REST_RAD = {
@@ -59,6 +60,8 @@ class Scene:
             self._place(colour, AWAY_M, float(i), 0.0)
         for block in layout.blocks:
             self._place(block.colour, block.x, block.y, block.yaw)
+        self._set_down(BOWL, *layout.bowl)
+        self._set_down(CHEST, *layout.chest)
         joints = np.clip(
             self.rest + layout.start,
             [joint.lower_rad for joint in self.description.joints],
@@ -143,6 +146,23 @@ class Scene:
         body = self.data.body(colour)
         return Pose(body.xpos.copy(), body.xmat.reshape(3, 3).copy())
 
+    @property
+    def bowl(self) -> Array:
+        """Middle of the bowl's bottom (3,) [m]."""
+        found: Array = self.data.body(BOWL).xpos.copy()
+        return found
+
+    @property
+    def handle(self) -> Array:
+        """Middle of the loop at the drawer's front (3,) [m]."""
+        found: Array = self.data.site(HANDLE).xpos.copy()
+        return found
+
+    @property
+    def drawer(self) -> float:
+        """How far the drawer is out [m]."""
+        return float(self.data.joint(DRAWER).qpos[0])
+
     def touched(self) -> frozenset[str]:
         """Colours of the blocks that the arm touches."""
         found = set[str]()
@@ -161,6 +181,12 @@ class Scene:
         height = self.model.geom(colour).size[2]
         joint.qpos[:] = [x, y, height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
         joint.qvel[:] = 0.0
+
+    def _set_down(self, name: str, radius_m: float, azimuth: float) -> None:
+        """A body that does not move, turned towards the arm."""
+        body, yaw = self.model.body(name), azimuth + math.pi
+        body.pos[:2] = around(radius_m, azimuth)
+        body.quat[:] = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
 
     def _speed(self, index: int) -> float:
         return float(self.data.qvel[self._qvel[index]])

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.rotation import Array
 
+from . import things
 from .layout import COLOURS
 from .scene import Scene
 
 Role = Literal["primary", "wrist"]
-NOTHING, TABLE, ARM, FIRST_BLOCK = 0, 1, 2, 3
+NOTHING, TABLE, ARM, BOWL, CHEST, FIRST_BLOCK = range(6)
 """Numbers of things; blocks follow in the order of COLOURS."""
 
 
@@ -42,6 +43,8 @@ class Views:
             if model.geom_contype[geom] == 1:
                 self._things[geom] = ARM
         self._things[model.geom("table").id] = TABLE
+        for thing, name in ((BOWL, things.BOWL), (CHEST, things.CHEST), (CHEST, things.DRAWER)):
+            self._things[:-1][model.geom_bodyid == model.body(name).id] = thing
         for number, colour in enumerate(COLOURS, FIRST_BLOCK):
             self._things[model.geom(colour).id] = number
 

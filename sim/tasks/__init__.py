@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from .bowl import BOWL
+from .drawer import DRAWER
 from .lift import LIFT
-from .task import Family, Task, draw
+from .push import PUSH
+from .task import Family, Object, Task, draw
 from .touch import TOUCH
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (TOUCH, LIFT)}
+FAMILIES: Mapping[str, Family] = {f.name: f for f in (TOUCH, PUSH, LIFT, BOWL, DRAWER)}
 
-__all__ = ["FAMILIES", "Family", "Task", "draw"]
+__all__ = ["FAMILIES", "Family", "Object", "Task", "draw"]

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from dreamvla_edge.runtime.arms.kinematics import Pose
 from dreamvla_edge.sim.scene.layout import BLOCK_M
 from dreamvla_edge.sim.scene.scene import Scene
 
-from .reach import above, azimuth, downwards, square, yaw_of
-from .task import Family, Wanted
+from .grasp import take
+from .reach import downwards
+from .task import Family, Object, Wanted
 
 HIGH_M = 0.05
 """How much higher than on the table a block must be."""
-_GRASP_M, _AIM_M = 0.016, 0.11  # heights of the tool: at the grasp; where it carries to
-_WITHIN_M, _DOWN_M = 0.012, 0.006
-_HELD = BLOCK_M / 0.08 + 0.05  # opening at which a block is between the fingers, and a little
+_AIM_M = 0.11  # where the tool carries it to
 
 
 class Lift:
     """Done while that block is in the air and touched by the arm."""
 
-    def __init__(self, colour: str, scene: Scene) -> None:
-        self._colour = colour
+    def __init__(self, about: Object, scene: Scene) -> None:
+        self._colour = about.colour
 
     def done(self, scene: Scene) -> bool:
         """See `Progress.done`."""
@@ -33,16 +30,9 @@ class Lift:
 
     def wanted(self, scene: Scene) -> Wanted:
         """Around it from above, close, up."""
-        block, tool = scene.block(self._colour), scene.tool.position
-        near = azimuth(block.position, scene.description)
-        yaw = square(yaw_of(block.rotation), near)
-        between = math.dist(tool[:2], block.position[:2]) < _WITHIN_M
-        down = tool[2] - block.position[2] < _DOWN_M
-        if not (between and down):
-            return Wanted(above(scene, block.position, yaw, _GRASP_M), 1.0)
-        if scene.opening > _HELD:
-            return Wanted(Pose(tool, downwards(yaw)), 0.0)
-        return Wanted(Pose(np.array([*tool[:2], _AIM_M]), downwards(yaw)), 0.0)
+        taking, yaw = take(scene, self._colour)
+        up = Pose(np.array([*scene.tool.position[:2], _AIM_M]), downwards(yaw))
+        return taking or Wanted(up, 0.0)
 
 
 LIFT = Family(

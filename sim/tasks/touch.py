@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from dreamvla_edge.sim.scene.arm_body import TIP_M
 from dreamvla_edge.sim.scene.layout import BLOCK_M
 from dreamvla_edge.sim.scene.scene import Scene
 
 from .reach import above, azimuth
-from .task import Family, Wanted
+from .task import Family, Object, Wanted
 
 MOVED_M = 0.03
 """A block that is pushed further than this was not touched but moved."""
@@ -18,8 +19,8 @@ _PRESS_M = 0.002
 class Touch:
     """Done while the arm touches that block and no other, and it lies where it lay."""
 
-    def __init__(self, colour: str, scene: Scene) -> None:
-        self._colour, self._place = colour, scene.block(colour).position
+    def __init__(self, about: Object, scene: Scene) -> None:
+        self._colour, self._place = about.colour, scene.block(about.colour).position
 
     def done(self, scene: Scene) -> bool:
         """See `Progress.done`."""
@@ -29,8 +30,7 @@ class Touch:
     def wanted(self, scene: Scene) -> Wanted:
         """Onto it from above, the gripper closed."""
         place = scene.block(self._colour).position
-        # The tips reach 8 mm beyond the tool point.
-        height = BLOCK_M + 0.008 - _PRESS_M
+        height = place[2] + BLOCK_M / 2 + TIP_M - _PRESS_M
         return Wanted(above(scene, place, azimuth(place, scene.description), height), 0.0)
 
 
