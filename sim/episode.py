@@ -15,7 +15,7 @@ from dreamvla_edge.sim.tasks.task import HOLDS, Family, draw
 
 RATE_HZ = 10.0
 """Policy steps a second."""
-STEPS = 100
+STEPS = 150
 """An episode that is not done by then has failed."""
 _READY_S = 2.0
 _DRIVING = (State.HOLD, State.RAMP, State.TRACK)

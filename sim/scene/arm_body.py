@@ -82,7 +82,7 @@ def arm_bodies(description: ArmDescription) -> str:
             f'<joint name="{name}" type="slide" axis="0 {side} 0" limited="true"'
             f' range="0 {description.gripper.finger_travel_m}" armature="0.05" damping="8"/>'
             f'<geom type="box" size="{_row(_FINGER_M)}" rgba="{_BLACK}" mass="{_FINGER_KG}"'
-            f' friction="1.5 0.05 0.0005" condim="4" {HARD} {_ARM}/></body>'
+            f' friction="1.5 0.05 0.0005" condim="4" priority="1" {HARD} {_ARM}/></body>'
         )
     return "\n".join([*text, "</body>" * (len(chain.names) + 2)])
 

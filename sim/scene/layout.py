@@ -19,9 +19,9 @@ BLOCK_M = 0.034
 """Edge of a block."""
 PRESENT = 3
 """So many of the four blocks are on the table."""
-_RADIUS_M, _AZIMUTH_RAD, _APART_M = (0.17, 0.26), 0.75, 0.07
+_RADIUS_M, _AZIMUTH_RAD, _APART_M = (0.17, 0.26), 0.65, 0.08
 _CENTRE_M = (0.0388, 0.0)  # the axis of the SO-101's shoulder
-_BOWL, _CHEST = (0.22, -1.25), (0.27, 1.25)  # distance [m] and azimuth [rad]
+_BOWL, _CHEST = (0.21, -1.4), (0.27, 1.4)  # distance [m] and azimuth [rad]
 _SHIFT_M, _SHIFT_RAD = 0.015, 0.08
 _CAMERA_M, _LOOK_M = (0.02, 0.02, 0.02), (0.01, 0.01, 0.01)  # standard deviations
 _START_RAD = 0.12
@@ -43,9 +43,10 @@ class Block:
 class Layout:
     """One episode's beginning.
 
-    bowl, chest: distance from the arm's first axis [m] and azimuth [rad]. camera, look (3,) [m]: how far the primary camera and what it looks at are from where they
-    belong; light: brightness, 1 as designed; table (3,): its colour; start (n,) [rad]: how far
-    the joints are from their rest.
+    bowl, chest: distance from the arm's first axis [m] and azimuth [rad]; camera, look (3,) [m]:
+    how far the primary camera and what it looks at are from where they belong; light: brightness,
+    1 as designed; table (3,): its colour; start (n,) [rad]: how far the joints are from their
+    rest.
     """
 
     blocks: tuple[Block, ...]

@@ -15,7 +15,12 @@ _CHEST_M = (0.09, 0.1, 0.05)  # depth, width, height
 _HANDLE_M = (0.036, 0.044)  # inside: along the way out, across it
 _BAR_M, _BAR_AT_M = 0.004, 0.03  # half its thickness; its height
 _SOLID = f'contype="4" conaffinity="5" {HARD}'
-_WHITE, _WOOD, _FRONT, _STEEL = "0.9 0.9 0.88 1", "0.5 0.33 0.2 1", "0.6 0.42 0.28 1", "0.3 0.3 0.34 1"
+_WHITE, _WOOD, _FRONT, _STEEL = (
+    "0.9 0.9 0.88 1",
+    "0.5 0.33 0.2 1",
+    "0.6 0.42 0.28 1",
+    "0.3 0.3 0.34 1",
+)
 BOWL, CHEST, DRAWER, HANDLE = "bowl", "chest", "drawer", "handle"
 
 
@@ -36,7 +41,11 @@ def things() -> str:
     depth, width, height = _CHEST_M
     loop, across = _HANDLE_M
     chest = [
-        _box((-depth / 2, sign * (width / 2 - wall), height / 2), (depth / 2, wall, height / 2), _WOOD)
+        _box(
+            (-depth / 2, sign * (width / 2 - wall), height / 2),
+            (depth / 2, wall, height / 2),
+            _WOOD,
+        )
         for sign in (1, -1)
     ] + [
         _box((-depth / 2, 0, height - wall), (depth / 2, width / 2, wall), _WOOD),
@@ -44,8 +53,16 @@ def things() -> str:
     ]
     bar = _BAR_M
     drawer = [
-        _box((0.004, 0, height / 2 - wall), (0.004, width / 2 - 3 * wall, height / 2 - 2 * wall), _FRONT),
-        _box((-depth / 2, 0, 2 * wall), (depth / 2 - 2 * wall, width / 2 - 3 * wall, wall / 2), _FRONT),
+        _box(
+            (0.004, 0, height / 2 - wall),
+            (0.004, width / 2 - 3 * wall, height / 2 - 2 * wall),
+            _FRONT,
+        ),
+        _box(
+            (-depth / 2, 0, 2 * wall),
+            (depth / 2 - 2 * wall, width / 2 - 3 * wall, wall / 2),
+            _FRONT,
+        ),
         _box((0.008 + loop + bar, 0, _BAR_AT_M), (bar, across / 2 + 2 * bar, bar), _STEEL),
     ] + [
         _box((0.008 + loop / 2, sign * (across / 2 + bar), _BAR_AT_M), (loop / 2, bar, bar), _STEEL)

@@ -28,7 +28,7 @@ def model_of(description: ArmDescription) -> mujoco.MjModel:
     blocks = "\n".join(
         f'<body name="{colour}" pos="{AWAY_M} {i} {BLOCK_M / 2}"><freejoint name="{colour}"/>'
         f'<geom name="{colour}" type="box" size="{BLOCK_M / 2} {BLOCK_M / 2} {BLOCK_M / 2}"'
-        f' rgba="{rgb[0]} {rgb[1]} {rgb[2]} 1" mass="{_BLOCK_KG}" friction="1.2 0.02 0.0002"'
+        f' rgba="{rgb[0]} {rgb[1]} {rgb[2]} 1" mass="{_BLOCK_KG}" friction="0.4 0.02 0.0002"'
         f' condim="4" {HARD} contype="4" conaffinity="5"/></body>'
         for i, (colour, rgb) in enumerate(COLOURS.items())
     )
@@ -50,7 +50,7 @@ def model_of(description: ArmDescription) -> mujoco.MjModel:
     <light name="lamp" pos="0.3 0.3 1.2" dir="-0.1 -0.3 -1" diffuse="0.6 0.6 0.6"
       specular="0.1 0.1 0.1" castshadow="false"/>
     <geom name="table" type="plane" size="4 4 2" rgba="0.6 0.52 0.42 1" contype="2"
-      conaffinity="5" friction="1 0.01 0.0001"/>
+      conaffinity="5" friction="0.4 0.01 0.0001"/>
     <camera name="primary" pos="0 0 1" fovy="46"/>
     {arm_bodies(description)}
     {things()}

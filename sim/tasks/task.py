@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class Object(NamedTuple):
-    """What a task is about: a block's colour, and which way; empty where there is nothing to say."""
+    """What a task is about: a block's colour, and which way; empty where it has none."""
 
     colour: str = ""
     way: str = ""

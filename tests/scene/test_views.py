@@ -9,7 +9,7 @@ import pytest
 
 from dreamvla_edge.sim.scene.layout import BLOCK_M, COLOURS, draw
 from dreamvla_edge.sim.scene.scene import Scene
-from dreamvla_edge.sim.scene.views import ARM, FIRST_BLOCK, NOTHING, TABLE, Role, Views
+from dreamvla_edge.sim.scene.views import ARM, BOWL, CHEST, FIRST_BLOCK, NOTHING, TABLE, Role, Views
 
 SIZE = 96
 SEEDS = range(6)
@@ -99,6 +99,7 @@ def test_both_cameras_show_what_they_must(scene: Scene, views: Views) -> None:
         for role in ROLES:
             things = views.things(role)
             assert 0.01 < (things == ARM).mean() < 0.6 and (things == TABLE).mean() > 0.3
+            assert role == "wrist" or {BOWL, CHEST} < set(things.ravel().tolist())
             pictures.append(views.image(role).tobytes())
     assert len(set(pictures)) == len(pictures)
     assert NOTHING not in things or role == "wrist"
