@@ -78,6 +78,11 @@ class Scene:
         model.geom("table").rgba[:3] = layout.table
         mujoco.mj_forward(model, data)
 
+    def show(self, qpos: Array) -> None:
+        """Puts everything where it was: qpos as `data.qpos` was then, in the same layout."""
+        self.data.qpos[:] = qpos
+        mujoco.mj_forward(self.model, self.data)
+
     # A plant
 
     def drop_servos(self) -> None:
@@ -100,6 +105,9 @@ class Scene:
         for _ in range(steps):
             self._move_goals()
             mujoco.mj_step(self.model, self.data)
+        if steps:  # a step ends with new joints and the places of before
+            mujoco.mj_kinematics(self.model, self.data)
+            mujoco.mj_camlight(self.model, self.data)
 
     def turned(self, servo: int) -> Turned:
         """See `Plant.turned`."""
