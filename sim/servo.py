@@ -98,11 +98,16 @@ class Servo(ABC):
         """Registers from `address` on; beyond the last one nothing follows."""
         return bytes(self.registers[address : address + size])
 
+    @property
+    def drive(self) -> Drive:
+        """What its electronics ask of the motor now."""
+        return self._drive() if self.powered else _LIMP
+
     def advance(self, now_s: float) -> None:
         """Moves on to the time now_s [s], monotonic."""
         while (left_s := now_s - self._now_s) > 0:
             elapsed_s = min(_LOOK_S, left_s)
-            self.motor.advance(elapsed_s, self._drive() if self.powered else _LIMP)
+            self.motor.advance(elapsed_s, self.drive)
             self._now_s = now_s if elapsed_s == left_s else self._now_s + elapsed_s
             self.silent_s += elapsed_s
             self._show()

@@ -8,6 +8,7 @@ from dreamvla_edge.runtime.arms.description import ArmDescription, Gripper, Join
 from dreamvla_edge.runtime.arms.steps import steps_from_radians
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.dynamixel_servo import DynamixelServo
+from dreamvla_edge.sim.plant import Plant
 from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 
@@ -19,10 +20,17 @@ def virtual_arm(
     seed: int = 0,
     log: BusLog | None = None,
     kept_writes: int | None = None,
+    plant: Plant | None = None,
 ) -> VirtualBus:
-    """The arm, set up as its description asks, with torque off; options as of `VirtualBus`."""
+    """The arm, set up as its description asks, with torque off; options as of `VirtualBus`.
+
+    In a plant it begins where the plant is.
+    """
+    places = start_positions(description)
+    if plant is not None:
+        places = {servo: round(plant.turned(servo).position) for servo in places}
     bus = VirtualBus(
-        start_positions(description),
+        places,
         description.baud,
         protocol=description.protocol,
         models=description.models,
@@ -31,6 +39,7 @@ def virtual_arm(
         seed=seed,
         log=log,
         kept_writes=kept_writes,
+        plant=plant,
     )
     parts: tuple[Joint | Gripper, ...] = (*description.joints, description.gripper)
     for part in parts:

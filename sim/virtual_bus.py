@@ -11,19 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from random import Random
 
 from dreamvla_edge.sim.bus_log import BusLog
-from dreamvla_edge.sim.dynamixel_bus import DYNAMIXEL
-from dreamvla_edge.sim.fault import FAULTS, Fault
-from dreamvla_edge.sim.feetech_bus import FEETECH
-from dreamvla_edge.sim.protocol import Answer, Protocol, Write
+from dreamvla_edge.sim.fault import Fault
+from dreamvla_edge.sim.plant import Plant
+from dreamvla_edge.sim.protocol import Write
 from dreamvla_edge.sim.pseudo_terminal import PseudoTerminal
 from dreamvla_edge.sim.servo import Servo
+from dreamvla_edge.sim.servo_chain import ServoChain
 
-PROTOCOLS: Mapping[str, Protocol] = {"feetech": FEETECH, "dynamixel": DYNAMIXEL}
-
-_BITS_PER_BYTE = 10  # a start bit and a stop bit around eight
 # How often the motors are looked at while one moves, and while none does [s].
 _MOVING_S, _IDLE_S = 0.004, 0.04
 
@@ -39,7 +35,8 @@ class VirtualBus:
     protocol: a key of PROTOCOLS; models: servo id -> model number; usb_latency_s: the adapter
     passes bytes on to the host only every so often; link: a path that leads to the device even
     after it was plugged in again; seed: of the faults; log: what to write everything into;
-    kept_writes: how many of the latest writes are kept (0.1 kB each), None for all.
+    kept_writes: how many of the latest writes are kept (0.1 kB each), None for all; plant: what
+    the servos turn, if not motors without a load; nobody else may move it on meanwhile.
     Limits: any speed that the host sets on the port is accepted; bytes cannot collide; answers
     that nobody reads are lost beyond the terminal's buffer (about 4 kB); a real adapter also
     passes on a full frame at once. What a motor and its registers do and do not: see `Motor`,
@@ -58,22 +55,20 @@ class VirtualBus:
         seed: int = 0,
         log: BusLog | None = None,
         kept_writes: int | None = None,
+        plant: Plant | None = None,
     ) -> None:
         now = time.monotonic()
-        self._protocol, models = PROTOCOLS[protocol], models or {}
-        self._servos = {
-            servo: self._protocol.servo(servo, at, now, models.get(servo, self._protocol.model))
-            for servo, at in positions.items()
-        }
-        self._baud, self._usb_latency_s, self._log = baud, usb_latency_s, log
-        self._wire_free_s = self._look_s = now
-        self._received = bytearray()
+        self._chain = ServoChain(
+            positions, baud, protocol, models or {}, seed, now, self._note_write
+        )
+        if plant is not None:
+            self._chain.couple(plant)
+        self._usb_latency_s, self._log = usb_latency_s, log
+        self._look_s = now
         # due [s], number, bytes to the host, whether a fault makes them late
         self._waiting: list[tuple[float, int, bytes, bool]] = []
         self._sent = 0
         self._writes: deque[Write] = deque(maxlen=kept_writes)
-        self._faults: dict[int | None, Fault] = {}
-        self._random = Random(seed)
         self._lock = threading.RLock()
         self._terminal = PseudoTerminal(link)
         self._requests: list[tuple[Callable[[], None], threading.Event]] = []
@@ -120,8 +115,8 @@ class VirtualBus:
     def servo(self, servo: int) -> Servo:
         """A servo by its id at the start, brought up to the present time."""
         with self._lock:
-            self._servos[servo].advance(time.monotonic())
-            return self._servos[servo]
+            self._chain.advance(time.monotonic())
+            return self._chain.servos[servo]
 
     def set(self, servo: int, address: int, value: int) -> None:
         """Sets one byte of a servo's registers; see `Servo`. Raises ValueError if impossible."""
@@ -149,17 +144,15 @@ class VirtualBus:
 
         Raises KeyError if there is no such servo.
         """
-        if fault.target is not None:
-            self._servos[fault.target]
         with self._lock:
-            self._faults[fault.target] = fault
-            self._apply_faults()
+            self._chain.fault(fault, time.monotonic())
+        self._ring()
 
     def mend(self, target: int | None = None) -> None:
         """Ends the fault of a servo, or that of the bus (None)."""
         with self._lock:
-            self._faults.pop(target, None)
-            self._apply_faults()
+            self._chain.mend(target, time.monotonic())
+        self._ring()
 
     def unplug(self) -> None:
         """Pulls the USB cable; the servos go on."""
@@ -180,18 +173,6 @@ class VirtualBus:
     def _ring(self) -> None:
         """Wakes the thread, so that what was changed is seen at once."""
         os.write(self._ringer, b"\0")
-
-    def _apply_faults(self) -> None:
-        """Brings power and motors in line with the faults there are."""
-        now, bus = time.monotonic(), self._faults.get(None)
-        for number, servo in self._servos.items():
-            own = self._faults.get(number)
-            kinds = {fault.kind for fault in (own, bus) if fault}
-            servo.advance(now)
-            servo.power("off" not in kinds)
-            servo.motor.stuck = "stuck" in kinds
-            servo.motor.slowness = own.value if own and own.kind == "slow" else 1.0
-        self._ring()
 
     def _serve(self) -> None:
         """Answers until closed. If the log cannot be written, the host loses the device."""
@@ -221,56 +202,27 @@ class VirtualBus:
             request, done = self._requests.pop(0)
             request()
             self._waiting.clear()
-            self._received.clear()
+            self._chain.forget()
             done.set()
 
     def _receive(self, data: bytes) -> None:
-        """Bytes take their time on the wire, then answers follow, each at its absolute time."""
-        now = time.monotonic()
+        """Answers follow, each at its absolute time.
+
+        A host that asks again before it has all answers talks over them: they are lost. So no
+        queue of answers builds up behind a process that had to wait for its turn.
+        """
         if self._log:
             self._log.received(data)
-        self._wire_free_s = now + self._wire_s(data)
-        self._received += data
         with self._lock:
-            for instruction in self._protocol.instructions(self._received):
-                self._collide()
-                for servo in self._servos.values():
-                    servo.advance(now)
-                powered = [servo for servo in self._servos.values() if servo.powered]
-                for answer in self._protocol.execute(instruction, powered, self._store):
-                    self._answer(answer)
-
-    def _collide(self) -> None:
-        """A host that asks again before it has all answers talks over them: they are lost.
-
-        So no queue of answers builds up behind a process that had to wait for its turn.
-        """
-        self._waiting = [entry for entry in self._waiting if entry[3]]
-        heapq.heapify(self._waiting)
-
-    def _wire_s(self, data: bytes) -> float:
-        bus = self._faults.get(None)
-        fraction = bus.value if bus and bus.kind == "slow" else 1.0
-        return len(data) * _BITS_PER_BYTE / (self._baud * fraction)
-
-    def _answer(self, answer: Answer) -> None:
-        """Puts a packet, or what a fault makes of it, in line for the host."""
-        self._wire_free_s += answer.sender.return_delay_s
-        for later_s, packet in self._faulty(answer):
-            self._wire_free_s += self._wire_s(packet)
-            due = self._wire_free_s + later_s
+            asked, sent = self._chain.receive(data, time.monotonic())
+        if asked:
+            self._waiting = [entry for entry in self._waiting if entry[3]]
+            heapq.heapify(self._waiting)
+        for due, packet, late in sent:
             if self._usb_latency_s:
                 due = math.ceil(due / self._usb_latency_s) * self._usb_latency_s
             self._sent += 1
-            heapq.heappush(self._waiting, (due, self._sent, packet, later_s > 0))
-
-    def _faulty(self, answer: Answer) -> tuple[tuple[float, bytes], ...]:
-        numbers = (n for n, servo in self._servos.items() if servo is answer.sender)
-        for target in (*numbers, None):
-            fault = self._faults.get(target)
-            if fault and FAULTS[fault.kind].effect:
-                return fault.apply(answer, self._protocol.status, self._random)
-        return ((0.0, self._protocol.status(answer)),)
+            heapq.heappush(self._waiting, (due, self._sent, packet, late))
 
     def _deliver(self) -> None:
         """Gives the host what the wire has carried by now."""
@@ -287,17 +239,13 @@ class VirtualBus:
         with self._lock:
             now_ns = time.monotonic_ns()
             now = now_ns / 1e9
-            for servo in self._servos.values():
-                servo.advance(now)
-            motors = {n: (s.position, s.motor.speed) for n, s in self._servos.items()}
+            self._chain.advance(now)
+            motors = {n: (s.position, s.motor.speed) for n, s in self._chain.servos.items()}
         if self._log:
             self._log.motion(now_ns, motors)
         is_moving = any(speed for _, speed in motors.values())
         self._look_s = now + (_MOVING_S if is_moving else _IDLE_S)
 
-    def _store(self, servo: Servo, address: int, data: bytes) -> int:
-        error = servo.write(address, data)
-        now = time.monotonic()
-        self._writes.append(Write(now, servo.id, address, data))
-        self._look_s = min(self._look_s, now + _MOVING_S)
-        return error
+    def _note_write(self, write: Write) -> None:
+        self._writes.append(write)
+        self._look_s = min(self._look_s, write.stamp_s + _MOVING_S)

@@ -74,7 +74,8 @@ TAIL = """\
   its own defect. Put an emergency stop with a relay into the servos' supply, within reach, and
   prefer a pose in which the arm may fall.
 - **Lowering in straight lines.** An arm is lowered on a straight line in its joints, within all
-  limits. Where that leaves the workspace the arm waits at its edge, and goes limp there after 10 s.
+  limits. Where that leaves the workspace it slides along the wall; if it has not come to rest after
+  10 s it goes limp where it is.
 - **Wrong values that could be true.** Readings are compared with physics, not with the truth: a
   servo whose answers are wrong by little, or late by a whole number of cycles, is believed. Goals
   stay within all limits nevertheless.

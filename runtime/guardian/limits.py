@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 GRIPPER_SPEED = 3.0
 """Fastest change of the gripper's opening [1/s]; its force is limited by the servo itself."""
 _HALVINGS = 6  # of the velocity at the edge of the workspace, down to 2 % of it
+_NUDGE_RAD = 1e-4  # by which the way out of the box is found
 _MARGIN_M = 0.002
 """The workspace box is kept by so much more, for the curve between two joint positions."""
 
@@ -127,7 +128,7 @@ def allow(
         (Limit.ACCELERATION, velocity, slower),
         (Limit.WINDUP, in_range, near),
     )
-    inside = _in_workspace(limits, near, last, period_s)
+    inside = _in_workspace(limits, near, last, measured, period_s, top)
     if inside is not near:
         acted = (Acted(Limit.WORKSPACE, -1), *acted)
     gripper = _gripper(target.gripper, last.gripper, period_s)
@@ -211,30 +212,64 @@ def _stoppable(
     return in_range, near
 
 
-def _in_workspace(limits: Limits, velocity: Array, last: Motion, period_s: float) -> Array:
-    """The largest share of a velocity, from braking up to all of it, that can stop inside the box.
+def _in_workspace(
+    limits: Limits, velocity: Array, last: Motion, measured: Array, period_s: float, top: Array
+) -> Array:
+    """A velocity that can stop inside the box: this one, or what is left of it along the walls.
 
-    Outside the box it may not stop further outside than the goal is now.
+    Of that the largest share, from braking up to all of it. Outside the box it may not stop
+    further outside than the goal is now. top (n,) [rad/s]: limits of velocity in force.
     """
     if limits.box is None or not _leaves(limits, velocity, last, period_s):
         return velocity
     braked = brake(limits, last, period_s).velocity
+    along = _along_walls(limits, velocity, last, period_s, top)
+    _, along = _stoppable(limits, along, last, measured, period_s)
+    if not _leaves(limits, along, last, period_s):
+        return along
     none, all_ = 0.0, 1.0
     for _ in range(_HALVINGS):
         share = (none + all_) / 2
-        if _leaves(limits, braked + share * (velocity - braked), last, period_s):
+        if _leaves(limits, braked + share * (along - braked), last, period_s):
             all_ = share
         else:
             none = share
-    kept: Array = braked + none * (velocity - braked)
+    kept: Array = braked + none * (along - braked)
     return kept
 
 
+def _along_walls(
+    limits: Limits, velocity: Array, last: Motion, period_s: float, top: Array
+) -> Array:
+    """The nearest velocity that leads no further out of the box, slower if it has to be.
+
+    Without it a goal at a wall would stand there for as long as the straight way of the joints
+    to a target inside leads outside.
+    """
+    there = last.position + _stopping_way(limits, velocity, period_s)
+    here = outside(limits, there)
+    outwards = np.array(
+        [outside(limits, there + _NUDGE_RAD * joint) - here for joint in np.eye(len(there))]
+    )
+    length = float(outwards @ outwards)
+    if length < 1e-18:
+        return velocity
+    along = velocity - max(float(outwards @ velocity), 0.0) / length * outwards
+    slower: Array = along / max(1.0, float(np.max(np.abs(along) / top)))
+    return slower
+
+
 def _leaves(limits: Limits, velocity: Array, last: Motion, period_s: float) -> bool:
-    """Whether the place where this velocity could stop is further outside the box than now."""
-    way = velocity * period_s + velocity * np.abs(velocity) / (2 * limits.stop_acceleration)
-    there = outside(limits, last.position + way)
+    """Whether the next place, or that where this velocity could stop, is further out than now."""
+    ways = velocity * period_s, _stopping_way(limits, velocity, period_s)
+    there = max(outside(limits, last.position + way) for way in ways)
     return there > 0.0 and there > outside(limits, last.position)
+
+
+def _stopping_way(limits: Limits, velocity: Array, period_s: float) -> Array:
+    """How far a goal goes at least that takes this velocity now (n,) [rad]."""
+    way: Array = velocity * period_s + velocity * np.abs(velocity) / (2 * limits.stop_acceleration)
+    return way
 
 
 def _gripper(wanted: float, last: float, period_s: float) -> float:

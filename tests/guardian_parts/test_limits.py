@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamvla_edge.runtime.arms.description import load_description
-from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
+from dreamvla_edge.runtime.arms.kinematics import Pose, chain_of, forward, inverse
 from dreamvla_edge.runtime.guardian.limits import (
     Limits,
     Motion,
@@ -21,6 +21,7 @@ from dreamvla_edge.runtime.guardian.limits import (
     stop_speed,
 )
 from dreamvla_edge.runtime.guardian.message import Limit
+from dreamvla_edge.runtime.rotation import matrix_from_euler
 
 T = 0.01
 SO101 = load_description("so101")
@@ -46,6 +47,20 @@ good_targets = st.builds(
 )
 starts = st.lists(st.floats(0.02, 0.98), min_size=N, max_size=N).map(
     lambda share: CHAIN.lower + np.array(share) * (CHAIN.upper - CHAIN.lower)
+)
+
+
+def low_place(radius_m: float, azimuth: float, height_m: float) -> np.ndarray:
+    """Joints of an arm whose tool points down, so low."""
+    turn = matrix_from_euler(np.array([np.pi, 0.0, azimuth]))
+    place = np.array([radius_m * np.cos(azimuth), radius_m * np.sin(azimuth), height_m])
+    found = inverse(CHAIN, Pose(place, turn), np.array([0.0, -0.25, 0.5, 1.0, 0.0]))
+    assert found.position_error_m < 1e-4
+    return found.joints
+
+
+low_places = st.builds(
+    low_place, st.floats(0.2, 0.3), st.floats(-0.7, 0.7), st.floats(0.0125, 0.02)
 )
 
 
@@ -114,6 +129,16 @@ def test_the_tool_stays_in_its_box(wanted: list[Target], start: np.ndarray) -> N
         tool = forward(CHAIN, motion.position).position
         out.append(float(np.linalg.norm(tool - np.clip(tool, low, high))))
     assert max(out) <= out[0] + 1e-3
+
+
+@settings(max_examples=40)
+@given(st.tuples(low_places, low_places))
+def test_a_wall_on_the_way_is_no_end(ways: tuple[np.ndarray, np.ndarray]) -> None:
+    """Between two places just above the table the joints' straight way dips below it."""
+    start, end = ways
+    last = motions(LIMITS, [Target(end, NOTHING, 0.5)], start, each=400)[-1]
+    left = forward(CHAIN, last.position).position - forward(CHAIN, end).position
+    assert np.linalg.norm(left) < 2e-3
 
 
 @settings(max_examples=40)

@@ -61,7 +61,7 @@ def test_every_dependency_is_pinned_for_every_python() -> None:
     wanted = [requirement for requirement in wanted if requirement.name != "dreamvla-edge"]
     assert {"numpy", "torch", "pytest"} <= {requirement.name for requirement in wanted}
     for python, requirement in itertools.product(("3.10", "3.11", "3.12", "3.13"), wanted):
-        if not any(applies(requirement, python, extra) for extra in ("", "export", "dev")):
+        if not any(applies(requirement, python, extra) for extra in ("", "export", "sim", "dev")):
             continue
         versions = [
             str(pin.specifier).removeprefix("==")
