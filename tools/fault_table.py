@@ -1,6 +1,7 @@
 """Measures the fault table on virtual arms and writes docs/fault-table.md.
 
-    python tools/fault_table.py [--repetitions 20] [--rows servo bus] [--results FILE]
+    python tools/fault_table.py [--repetitions 20] [--rows servo bus] [--faults off stuck]
+        [--results FILE]
 
 Every outcome is added to the results, a line of JSON each; the page is written from all of them.
 Exits with 1 if one was not as it has to be.
@@ -89,9 +90,11 @@ def main() -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--rows", nargs="*", choices=TABLE, default=[*TABLE])
+    parser.add_argument("--faults", nargs="*", help="all of the rows if none is named")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "fault-table.jsonl")
     options = parser.parse_args()
-    keys = [key for key in CELLS if key[0] in options.rows]
+    words = options.faults or {word for _, word in CELLS}
+    keys = [(row, word) for row, word in CELLS if row in options.rows and word in words]
     bad = _measure(keys, options.repetitions, options.results)
     results = [json.loads(line) for line in options.results.read_text().splitlines()]
     PAGE.write_text(page(results))

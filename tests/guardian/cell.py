@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dreamvla_edge.runtime.guardian.message import State
 from guardian.faults import Fault
-from guardian.rig import LATCHED, STANDS_RAD_S, Rig, punctual
+from guardian.rig import LATCHED, SETTLES_S, STANDS_RAD_S, Rig, punctual
 
 End = Literal["held", "held, latched", "held by the servos", "lowered", "limp", "goes on"]
 REST_RAD = 0.08  # at rest is what is so near to it
@@ -72,7 +72,7 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
             over.enter_context(cell.fault(rig))
         time.sleep(cell.watched_s)
         if rig.state in LATCHED:
-            time.sleep(2 * STILL_S)  # it may have begun to stop only just now
+            time.sleep(SETTLES_S + STILL_S)  # it may have begun to stop only just now
         outcome = _judge(rig, cell, begin_ns)
     if outcome.end == "held, latched":
         rig.motion()

@@ -62,8 +62,8 @@ def _harmless(done: str, fault: Fault, watched_s: float = 1.0) -> Cell:
 
 
 def _unclear(done: str, fault: Fault) -> Cell:
-    """What the arm does depends on what comes through; both ends are safe."""
-    return Cell(done, fault, _EITHER, 1.5, 1.5, watched_s=1.5)
+    """What the arm does, and when, depends on what comes through; both ends are safe."""
+    return Cell(done, fault, _EITHER, watched_s=1.5)
 
 
 def _set(register: int, value: int, *mend: str) -> Fault:
@@ -218,7 +218,9 @@ _OPERATOR: dict[str, Cell] = {
         STOP_S,
         watched_s=1.5,
     ),
-    "delayed": Cell("clears before the cause is gone", clears_too_soon, _LATCHED, DEAD_S, DEAD_S),
+    "delayed": Cell(
+        "clears before the cause is gone", clears_too_soon, _LATCHED, DEAD_S, DEAD_S, watched_s=1.5
+    ),
     "intermittent": Cell(
         "stops and clears in turn, at last stops",
         press(*_JITTERY * 5, (Order.STOP, 0.0)),
