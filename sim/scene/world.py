@@ -13,7 +13,7 @@ from .layout import BLOCK_M, COLOURS
 from .things import things
 
 TIME_STEP_S = 0.0025
-CAMERA_M, LOOK_M = (0.62, 0.0, 0.5), (0.15, 0.0, 0.0)
+CAMERA_M, LOOK_M = (0.62, 0.0, 0.5), (0.1, 0.0, 0.03)
 """The primary camera and what it looks at."""
 AWAY_M = 3.0
 """Where blocks wait that are not in an episode: behind the primary camera."""
@@ -51,7 +51,7 @@ def model_of(description: ArmDescription) -> mujoco.MjModel:
       specular="0.1 0.1 0.1" castshadow="false"/>
     <geom name="table" type="plane" size="4 4 2" rgba="0.6 0.52 0.42 1" contype="2"
       conaffinity="5" friction="0.4 0.01 0.0001"/>
-    <camera name="primary" pos="0 0 1" fovy="46"/>
+    <camera name="primary" pos="0 0 1" fovy="44"/>
     {arm_bodies(description)}
     {things()}
     {blocks}
