@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,7 +77,6 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
         outcome = _judge(rig, cell, begin_ns)
     if outcome.end == "held, latched":
         rig.motion()
-        time.sleep(STILL_S)
         moved_rad = _moved_rad(rig)
         assert rig.state in LATCHED, "went on without being cleared"
         assert max(moved_rad.values()) < STAYS_RAD, f"moved without being cleared: {moved_rad}"
@@ -88,7 +88,10 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
 
 def _moved_rad(rig: Rig) -> dict[int, float]:
     """How far each joint has moved since one looked last; a gripper goes on to its goal."""
-    ways = [motors for _, motors in rig.motion()]
+    ways: list[Mapping[str, list[float]]] = []
+    while len(ways) < 2:  # the log is written by a thread that may have to wait for its turn
+        time.sleep(STILL_S)
+        ways += [motors for _, motors in rig.motion()]
     return {
         joint.servo: abs(ways[-1][str(joint.servo)][0] - ways[0][str(joint.servo)][0])
         for joint in rig.description.joints
