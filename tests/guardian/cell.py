@@ -76,10 +76,11 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
             time.sleep(SETTLES_S + STILL_S)  # it may have begun to stop only just now
         outcome = _judge(rig, cell, begin_ns)
     if outcome.end == "held, latched":
-        rig.motion()
         moved_rad = _moved_rad(rig)
         assert rig.state in LATCHED, "went on without being cleared"
-        assert max(moved_rad.values()) < STAYS_RAD, f"moved without being cleared: {moved_rad}"
+        assert max(moved_rad.values()) < STAYS_RAD, (
+            f"{cell.done}: moved without being cleared: {moved_rad}"
+        )
     if cell.cycled:
         rig.bus.command(f"fault {cell.cycled} off")
         rig.bus.command(f"fault {cell.cycled} ok")
@@ -87,11 +88,11 @@ def inject(rig: Rig, cell: Cell) -> Outcome:
 
 
 def _moved_rad(rig: Rig) -> dict[int, float]:
-    """How far each joint has moved since one looked last; a gripper goes on to its goal."""
-    ways: list[Mapping[str, list[float]]] = []
+    """How far each joint moves from now on, for a while; a gripper goes on to its goal."""
+    begin_ns, ways = time.monotonic_ns(), list[Mapping[str, list[float]]]()
     while len(ways) < 2:  # the log is written by a thread that may have to wait for its turn
         time.sleep(STILL_S)
-        ways += [motors for _, motors in rig.motion()]
+        ways += [motors for stamp_ns, motors in rig.motion() if stamp_ns >= begin_ns]
     return {
         joint.servo: abs(ways[-1][str(joint.servo)][0] - ways[0][str(joint.servo)][0])
         for joint in rig.description.joints
