@@ -90,6 +90,7 @@ def test_every_step_is_another(good: subprocess.CompletedProcess[str]) -> None:
         assert len({json.dumps(step["actions"]) for step in steps}) == 3
 
 
+@pytest.mark.slow
 def test_what_is_there_is_used_again_and_a_wrong_policy_fails(
     cache: Path, good: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ export(Path(sys.argv[1]), Path(sys.argv[2]), data_set)
 """
 
 
+@pytest.mark.slow
 def test_the_same_checkpoint_gives_the_same_bytes(
     checkpoint: Path, tiny: Bundle, tmp_path: Path
 ) -> None:

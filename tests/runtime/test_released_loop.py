@@ -33,7 +33,13 @@ COMPARED = {
 `calvin_small` and `libero_small` play the golden episodes."""
 
 
-@pytest.mark.parametrize("name", COMPARED)
+OFTEN = ("goal_small", "mlp_head_small")
+"""Those of `make test`: the only one whose past reads ahead, and the only one without noise."""
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.slow) for n in COMPARED]
+)
 def test_every_variant(
     name: str, golden: Golden, bundle: Callable[[str], Bundle], bundles: Bundles
 ) -> None:

@@ -60,7 +60,7 @@ def test_nothing_is_done_by_doing_nothing(scene: Scene, family: Family) -> None:
 
 
 @each_family
-@pytest.mark.parametrize("seed", [0, 1, TRAINING, TRAINING + 1])
+@pytest.mark.parametrize("seed", [0, TRAINING])
 def test_the_expert_does_it(scene: Scene, family: Family, seed: int) -> None:
     """With noise, on training layouts and others."""
     shown = show(scene, family, seed)
