@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # programs use the cores too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Read when mujoco is loaded, which tests of kinematics do before the scene can say it.
+if "DISPLAY" not in os.environ and "WAYLAND_DISPLAY" not in os.environ:
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
 # A time limit per example would be a speed assertion that a busy machine can fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

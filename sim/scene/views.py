@@ -35,7 +35,8 @@ class Views:
             raise BackendError(
                 f"MuJoCo cannot draw here ({error})",
                 "EGL or OSMesa, with or without a graphics card",
-                "sudo apt-get install libegl1 libgl1-mesa-dri, or set MUJOCO_GL to what is there",
+                "sudo apt-get install libegl1 libgl1-mesa-dri, or set MUJOCO_GL to what is there"
+                " before anything imports mujoco",
             ) from error
         model = scene.model
         self._things = np.full(model.ngeom + 1, NOTHING, np.uint8)  # the last one: no geom

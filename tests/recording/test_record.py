@@ -150,6 +150,7 @@ def test_with_a_leader(bus: BusProcess, robot: Path, tmp_path: Path) -> None:
         person.see(0, 3)
         place(leader, 1, 2048 + 250)
         until(lambda: abs(float(bus.command("position 1")) - 2298) < 12, "the arm did not follow")
+        person.see(0, len(open_recording(person.output / "000").steps) + 3)  # seen there as well
         person.press("f")
         assert "000: failure" in person.leave()
     recording = open_recording(tmp_path / "demos" / "000")

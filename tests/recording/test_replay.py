@@ -132,7 +132,7 @@ def test_chunks_of_unknown_noise_are_not_compared(
 
 def wave(time_s: np.ndarray | float) -> np.ndarray:
     """A slow motion of every joint [rad], at a time of a recording."""
-    return 0.2 + 0.15 * np.sin(np.asarray(time_s) - START_S)
+    return 0.13 + 0.12 * np.sin(np.asarray(time_s) - START_S)
 
 
 def test_an_arm_moves_as_recorded(tmp_path: Path) -> None:
