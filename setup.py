@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("cli", "export", "model", "runtime", "sim")
+FOLDERS = ("cli", "export", "model", "runtime", "sim", "train")
 
 setup(
     packages=[

@@ -64,7 +64,7 @@ def add_dream_head(network: nn.Module, config: ModelConfig, head: DreamHeadConfi
 
 
 def head_features(config: ModelConfig, head: DreamHeadConfig, features: Tensor) -> Tensor:
-    """The query outputs that belong to one head, (Q, D) → (2 cameras, queries, inputs).
+    """The query outputs that belong to one head, (…, Q, D) → (…, 2 cameras, queries, inputs).
 
     With shared queries every head reads its own quarter of the width of the same rows.
     """
@@ -73,19 +73,20 @@ def head_features(config: ModelConfig, head: DreamHeadConfig, features: Tensor) 
         features = features.chunk(SHARED_PARTS, -1)[DREAM_HEADS.index(head.name)]
         index = 0
     start = 2 * queries * index
-    return features[start : start + 2 * queries].reshape(2, queries, -1)
+    mine = features[..., start : start + 2 * queries, :]
+    return mine.reshape(*features.shape[:-2], 2, queries, mine.shape[-1])
 
 
 def dream(network: nn.Module, config: ModelConfig, name: str, features: Tensor) -> Tensor:
-    """Prediction of one head from all dream features (Q, D) → (2 cameras, N, channels).
+    """Prediction of one head from all dream features (…, Q, D) → (…, 2 cameras, N, channels).
 
     Depth is passed through a ReLU; the other heads are linear.
     """
     head = next(h for h in config.dreams if h.name == name)
     keys = KEYS[name]
     x = network.get_submodule(keys.projector)(head_features(config, head, features))
-    blanks = network.get_parameter(keys.mask_token).expand(2, head.tokens, -1)
-    x = torch.cat([x, blanks], 1) + network.get_parameter(keys.positions)
-    x = network.get_submodule(keys.blocks)(x)[:, -head.tokens :]
+    blanks = network.get_parameter(keys.mask_token).expand(*x.shape[:-2], head.tokens, -1)
+    x = torch.cat([x, blanks], -2) + network.get_parameter(keys.positions)
+    x = network.get_submodule(keys.blocks)(x)[..., -head.tokens :, :]
     out: Tensor = network.get_submodule(keys.linear)(network.get_submodule(keys.norm)(x))
     return out.relu() if name == "depth" else out

@@ -119,7 +119,7 @@ class DreamVLA(nn.Module):
         return torch.cat([self.arm_action_decoder(hidden), self.gripper_action_decoder(hidden)], -1)
 
     def dream(self, name: str, features: Tensor) -> Tensor:
-        """Dream features (Q, D) → prediction of one head (2 cameras, N, channels)."""
+        """Dream features (…, Q, D) → prediction of one head (…, 2 cameras, N, channels)."""
         return dream(self, self.config, name, features)
 
     def window(self, text: Tensor, states: Tensor, vision: Tensor) -> Tensor:

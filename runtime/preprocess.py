@@ -55,16 +55,24 @@ def preprocess(
 
     Raises ObservationError if the frame is not what the camera's specification says.
     """
+    mean = np.asarray(preprocessing.mean, np.float32)
+    std = np.asarray(preprocessing.std, np.float32)
+    pixels = square(frame, camera, preprocessing).astype(np.float32)
+    image = (pixels / np.float32(255) - mean) / std
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def square(frame: Frame, camera: CameraSpecification, preprocessing: Preprocessing) -> Frame:
+    """The picture (size, size, 3) uint8 that `preprocess` makes its image of.
+
+    Raises ObservationError as it does.
+    """
     _check(frame, camera)
     frame = frame[FLIPS[camera.flip]]
     if camera.crop is not None:
         top, left, height, width = camera.crop
         frame = frame[top : top + height, left : left + width]
-    square = _centre(_resized(frame, preprocessing.size), preprocessing.size)
-    mean = np.asarray(preprocessing.mean, np.float32)
-    std = np.asarray(preprocessing.std, np.float32)
-    image = (square.astype(np.float32) / np.float32(255) - mean) / std
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+    return _centre(_resized(frame, preprocessing.size), preprocessing.size)
 
 
 def _resized(frame: Frame, size: int) -> Frame:

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibrate": {"runtime"},
     "deploy": {"runtime", "kernels"},
     "sim": {"runtime"},
+    "train": {"model", "export", "runtime", "sim"},
 }
 BACK_ENDS = "dreamvla_edge.runtime.backends."
 TENSORRT_BACK_END = f"{BACK_ENDS}tensorrt"

@@ -1,0 +1,1 @@
+"""From demonstrations to weights: examples, batches, the training run and its curves."""

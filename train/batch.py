@@ -1,0 +1,88 @@
+"""What one training step sees: windows drawn from all examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamvla_edge.model.config import ModelConfig
+from dreamvla_edge.model.losses import Dream, Windows, patch_pixels
+from dreamvla_edge.runtime.preprocess import Preprocessing
+from dreamvla_edge.runtime.tokenizer import END, START
+
+from .examples import AHEAD, Examples
+
+
+class Batches:
+    """Draws windows of a network's form from examples.
+
+    dreams: whether with what should be dreamt, for the heads that there are targets for;
+    other_words: chance that a word is exchanged for any other, so that a word which was never
+    heard in training does no harm.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        config: ModelConfig,
+        preprocessing: Preprocessing,
+        dreams: bool,
+        other_words: float,
+    ) -> None:
+        self._examples, self._config, self._other_words = examples, config, other_words
+        self._mean = torch.tensor(preprocessing.mean)[:, None, None]
+        self._std = torch.tensor(preprocessing.std)[:, None, None]
+        known = {"image", *examples.dreams} if dreams else set()
+        self.heads = tuple(head.name for head in config.dreams if head.name in known)
+        ends = examples.first[1:]
+        self._end = np.repeat(ends, np.diff(examples.first))
+        self._episode = np.repeat(np.arange(len(ends)), np.diff(examples.first))
+        self._starts = np.flatnonzero(np.arange(len(examples)) + config.window <= self._end)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def draw(self, count: int, random: np.random.Generator) -> Windows:
+        """So many windows, each as likely as any other."""
+        config, examples = self._config, self._examples
+        start = self._starts[random.integers(len(self._starts), size=count)]
+        at = start[:, None] + np.arange(config.window)
+        ahead = at[..., None] + np.arange(config.action_steps)
+        end = self._end[start][:, None, None]
+        slot = int(random.integers(config.window))
+        return Windows(
+            tokens=torch.from_numpy(self._words(self._episode[start], random)),
+            images=self._pictures(at),
+            states=torch.from_numpy(examples.states[at]),
+            actions=torch.from_numpy(examples.actions[np.minimum(ahead, end - 1)]),
+            known=torch.from_numpy(ahead < end),
+            slot=slot,
+            dreams=self._dreams(at[:, slot]),
+        )
+
+    def _pictures(self, at: NDArray[np.int64]) -> Tensor:
+        """Normalised images (…, 2, 3, h, w) of frames (…)."""
+        images = torch.from_numpy(self._examples.images[at]).movedim(-1, -3)
+        return (images / 255 - self._mean) / self._std
+
+    def _words(self, episodes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+        tokens = self._examples.tokens[episodes].astype(np.int64)
+        words = (tokens != START) & (tokens != END) & (tokens != 0)
+        other = random.integers(1, START, size=tokens.shape)
+        return np.where(words & (random.random(tokens.shape) < self._other_words), other, tokens)
+
+    def _dreams(self, at: NDArray[np.int64]) -> dict[str, Dream]:
+        later = np.minimum(at + AHEAD, self._end[at] - 1)
+        whole = torch.from_numpy(at + AHEAD < self._end[at])[:, None, None]
+        moves = torch.from_numpy(self._examples.moves[at])
+        found = {}
+        for name in self.heads:
+            if name == "image":
+                target = patch_pixels(self._pictures(later), self._config.patch)
+                found[name] = Dream(target, moves)
+            else:
+                values = torch.from_numpy(self._examples.dreams[name][later]).float()
+                found[name] = Dream(values, whole.expand(values.shape[:-1]))
+        return found

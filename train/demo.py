@@ -1,0 +1,163 @@
+"""The demo robot's weights: a DreamVLA of two cores' size, from the expert's recordings.
+
+    python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 40000] [--runs dreams-0 …]
+
+Each stage leaves a part of FOLDER and is not done again: `recordings` (sim.teach), `examples`,
+and one folder for each run: `dreams-N` and `plain-N` differ in the dream losses alone. Stopped
+with Ctrl-C or otherwise, it goes on from the last state that was written. `weights.safetensors`
+in a run's folder are its averaged weights, fp16, under the released names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dreamvla_edge.export.data_set import DataSet, ModelHints
+from dreamvla_edge.export.tokenizer import write_tokenizer
+from dreamvla_edge.model.config import (
+    DreamHeadConfig,
+    ModelConfig,
+    ResamplerConfig,
+    TowerConfig,
+)
+from dreamvla_edge.model.initial import initial_network
+from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.preprocess import Preprocessing
+from dreamvla_edge.runtime.tokenizer import Tokenizer
+from dreamvla_edge.sim.demo import ARM, IMAGE, SPECIFICATION
+from dreamvla_edge.sim.scene.scene import Scene
+from dreamvla_edge.sim.scene.views import Views
+from dreamvla_edge.sim.teach import MOTION
+
+from .batch import Batches
+from .curves import draw_curves
+from .examples import Examples, examples_of
+from .plan import Plan
+from .run import LOG, Run
+from .scene import SEMANTICS, dreams, shown
+from .weights import write_weights
+
+_WIDTH, _HEADS, _LAYERS, _PATCH = 128, 2, 4, 16  # heads of 64 and patches of 16, as released
+_TOWER = TowerConfig(_WIDTH, _LAYERS, _HEADS, 4 * _WIDTH)
+_PATCHES = (IMAGE // _PATCH) ** 2
+
+NETWORK = ModelConfig(
+    window=4,
+    backbone=_TOWER,
+    vision=_TOWER,
+    text=TowerConfig(width=32, layers=2, heads=1, hidden=128),
+    resampler=ResamplerConfig(latents=6, layers=2, heads=2, head_width=64, hidden=4 * _WIDTH),
+    dreams=(
+        DreamHeadConfig("image", _PATCHES, 3 * _PATCH**2, layers=1, heads=_HEADS),
+        DreamHeadConfig("depth", _PATCHES, _PATCH**2, layers=1, heads=_HEADS),
+        DreamHeadConfig("sam", _PATCHES, SEMANTICS, layers=1, heads=_HEADS),
+    ),
+    shared_queries=False,
+    queries_per_image=4,
+    action_steps=3,
+    action_head="dit",
+    denoiser=_TOWER,
+    image_size=IMAGE,
+    patch=_PATCH,
+    text_width=_WIDTH,
+)
+DATA_SET = DataSet(
+    specification=SPECIFICATION,
+    model=ModelHints(heads=_HEADS, text_heads=1, dream_heads=_HEADS, guidance=1.5),
+)
+PREPROCESSING = Preprocessing(size=IMAGE)
+WEIGHTS = "weights.safetensors"
+_RUNS = ("dreams-0", "plain-0", "dreams-1", "plain-1")
+_OTHER_WORDS = 0.06
+_SAVED = 1000
+"""A state is written after so many steps: some minutes of work."""
+
+
+def plan(name: str, steps: int) -> Plan:
+    """Of a run by its name: `dreams-N` or `plain-N`, N the seed."""
+    kind, _, seed = name.partition("-")
+    return Plan(steps, dreams=kind == "dreams", other_words=_OTHER_WORDS, seed=int(seed))
+
+
+def teach(folder: Path, seeds: tuple[int, int]) -> None:
+    """Has the expert recorded, on two cores."""
+    middle = (seeds[0] + seeds[1] + 1) // 2
+    command = (sys.executable, "-m", "dreamvla_edge.sim.teach", str(folder), "--seeds")
+    parts = [
+        subprocess.Popen([*command, f"{first}:{end}"], stdout=subprocess.DEVNULL)
+        for first, end in ((seeds[0], middle), (middle, seeds[1]))
+        if first < end
+    ]
+    if any([part.wait() for part in parts]):
+        raise SystemExit("the expert could not be recorded; see above")
+
+
+def gather(recordings: Path, tokenizer: Tokenizer) -> Examples:
+    """Examples of all recordings in a folder, with all that the scene knows of them."""
+    folders = sorted(path for path in recordings.iterdir() if (path / MOTION).exists())
+    scene = Scene(load_description(ARM))
+    with Views(scene, IMAGE) as views:
+        known = dreams(scene, views, folders, _PATCH)
+    return examples_of(
+        shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokenizer, NETWORK.window, known
+    )
+
+
+def train(name: str, examples: Examples, steps: int, folder: Path) -> None:
+    """One run to its end, and its weights."""
+    own = plan(name, steps)
+    batches = Batches(examples, NETWORK, PREPROCESSING, own.dreams, own.other_words)
+    run = Run(initial_network(NETWORK, own.seed), batches, own, folder)
+
+    def tell(line: dict[str, float]) -> None:
+        print(name, *(f"{key} {value:.4g}" for key, value in line.items()), flush=True)
+
+    while run.step < steps:
+        run.go(run.step + _SAVED, tell)
+        run.save()
+        write_weights(run.averaged(), folder / WEIGHTS)
+        draw_curves({p.parent.name: p for p in folder.parent.glob(f"*/{LOG}")}, folder.parent)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what is not done yet; the exit status."""
+    options = _parser().parse_args(arguments)
+    folder: Path = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder / "tokenizer.json")
+    kept = folder / "examples"
+    if not kept.exists():
+        teach(folder / "recordings", options.seeds)
+        print("gathering examples", flush=True)
+        gather(folder / "recordings", Tokenizer(folder / "tokenizer.json")).save(kept)
+    examples = Examples.load(kept)
+    print(f"{len(examples)} steps of {len(examples.tokens)} episodes, {examples.sha256}")
+    print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)
+    for name in options.runs:
+        train(name, examples, options.steps, folder / name)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train-demo", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", type=Path, help="where everything goes")
+    parser.add_argument("--seeds", type=_seeds, default=(0, 300), help="FROM:TO, TO not included")
+    parser.add_argument("--steps", type=int, default=40_000, help="of every run")
+    parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")
+    return parser
+
+
+def _seeds(text: str) -> tuple[int, int]:
+    first, _, end = text.partition(":")
+    return int(first), int(end)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
