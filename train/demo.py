@@ -14,6 +14,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ PREPROCESSING = Preprocessing(size=IMAGE)
 WEIGHTS = "weights.safetensors"
 _RUNS = ("dreams-0", "plain-0", "dreams-1", "plain-1")
 _OTHER_WORDS = 0.06
+_CORES, _PART = 2, 40
+"""Processes that record and gather; recordings that one of them takes at a time."""
 _SAVED = 1000
 """A state is written after so many steps: some minutes of work."""
 
@@ -86,26 +89,33 @@ def plan(name: str, steps: int) -> Plan:
 
 
 def teach(folder: Path, seeds: tuple[int, int]) -> None:
-    """Has the expert recorded, on two cores."""
-    middle = (seeds[0] + seeds[1] + 1) // 2
+    """Has the expert recorded."""
     command = (sys.executable, "-m", "dreamvla_edge.sim.teach", str(folder), "--seeds")
+    ends = [seeds[0] + (seeds[1] - seeds[0]) * i // _CORES for i in range(_CORES + 1)]
     parts = [
         subprocess.Popen([*command, f"{first}:{end}"], stdout=subprocess.DEVNULL)
-        for first, end in ((seeds[0], middle), (middle, seeds[1]))
+        for first, end in zip(ends, ends[1:], strict=False)
         if first < end
     ]
     if any([part.wait() for part in parts]):
         raise SystemExit("the expert could not be recorded; see above")
 
 
-def gather(recordings: Path, tokenizer: Tokenizer) -> Examples:
+def gather(recordings: Path, tokenizer: Path) -> Examples:
     """Examples of all recordings in a folder, with all that the scene knows of them."""
     folders = sorted(path for path in recordings.iterdir() if (path / MOTION).exists())
+    parts = [folders[i : i + _PART] for i in range(0, len(folders), _PART)]
+    with get_context("spawn").Pool(_CORES) as pool:  # a process that draws cannot be copied
+        return Examples.joined(pool.starmap(_part, [(part, tokenizer) for part in parts]))
+
+
+def _part(folders: Sequence[Path], tokenizer: Path) -> Examples:
     scene = Scene(load_description(ARM))
     with Views(scene, IMAGE) as views:
         known = dreams(scene, views, folders, _PATCH)
+    tokens = Tokenizer(tokenizer)
     return examples_of(
-        shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokenizer, NETWORK.window, known
+        shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokens, NETWORK.window, known
     )
 
 
@@ -135,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not kept.exists():
         teach(folder / "recordings", options.seeds)
         print("gathering examples", flush=True)
-        gather(folder / "recordings", Tokenizer(folder / "tokenizer.json")).save(kept)
+        gather(folder / "recordings", folder / "tokenizer.json").save(kept)
     examples = Examples.load(kept)
     print(f"{len(examples)} steps of {len(examples.tokens)} episodes, {examples.sha256}")
     print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,28 @@ class Examples:
             if name.startswith(_DREAM)
         }
         return cls(**own, dreams=dreams)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """All of several, one after the other; the heads are those of the first."""
+
+        def column(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        first = [part.first[:-1] + start for part, start in zip(parts, starts, strict=False)]
+        return cls(
+            images=column("images"),
+            states=column("states"),
+            actions=column("actions"),
+            tokens=column("tokens"),
+            first=np.append(np.concatenate(first), starts[-1]),
+            moves=column("moves"),
+            dreams={
+                name: np.concatenate([part.dreams[name] for part in parts])
+                for name in parts[0].dreams
+            },
+        )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dreams"}

@@ -50,6 +50,12 @@ class Scene:
         self._drives: dict[int, Drive] = {}
         self._goals = np.zeros(count + 1)  # joints [rad], opening; moving at the servos' speed
         self._now_s: float | None = None
+        bodies = {self.model.body(name).id for name in (BOWL, CHEST)}
+        self._obstacles = {
+            geom
+            for geom in range(self.model.ngeom)
+            if self.model.geom_bodyid[geom] in bodies or geom == self.model.geom("table").id
+        }
         self.rest = np.array([REST_RAD.get(joint.name, 0.0) for joint in description.joints])
 
     def reset(self, layout: Layout) -> None:
@@ -181,6 +187,16 @@ class Scene:
                 if geom in blocks and self.model.geom_contype[other] == 1:
                     found.add(blocks[geom])
         return frozenset(found)
+
+    @property
+    def bumps(self) -> bool:
+        """Whether the arm touches what it should not: table, bowl or chest."""
+        for contact in self.data.contact[: self.data.ncon]:
+            pair = tuple(int(geom) for geom in contact.geom)
+            for geom, other in (pair, pair[::-1]):
+                if geom in self._obstacles and self.model.geom_contype[other] == 1:
+                    return True
+        return False
 
     # How
 

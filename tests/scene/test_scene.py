@@ -145,3 +145,15 @@ def test_every_layout_can_be_reached(seed: int) -> None:
         found = inverse(CHAIN, target, np.array([0.0, -0.45, 0.1, 1.5, 0.0]))
         assert found.position_error_m < 1e-4 and found.orientation_error_rad < 0.2
     assert draw(seed, 5).blocks == layout.blocks
+
+
+def test_bumps(scene: Scene) -> None:
+    """An arm at rest touches nothing; one that reaches down the table."""
+    scene.reset(draw(3, 5))
+    assert not scene.bumps
+    low = scene.data.qpos.copy()
+    for name, angle in (("shoulder_lift", 1.2), ("elbow_flex", 0.3), ("wrist_flex", 0.6)):
+        low[scene.model.joint(name).qposadr[0]] = angle
+    scene.show(low)
+    assert scene.tool.position[2] < 0.02
+    assert scene.bumps

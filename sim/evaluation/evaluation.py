@@ -1,0 +1,173 @@
+"""Many trials: on some processes, and gone on with where they were left."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.policy import Policy
+from dreamvla_edge.sim.demo import ARM
+from dreamvla_edge.sim.episode import Episode
+from dreamvla_edge.sim.scene.layout import TRAINING
+from dreamvla_edge.sim.scene.scene import Scene
+from dreamvla_edge.sim.scene.views import Views
+from dreamvla_edge.sim.tasks import FAMILIES, draw
+
+from .actors import CONTROLS, PolicyActor
+from .trial import Played, Trial, play
+
+POLICY = "policy"
+TRIALS = "trials.jsonl"
+
+
+class Asked(NamedTuple):
+    """What shall be tried: a family's seed, by the policy itself or by one of CONTROLS."""
+
+    family: str
+    seed: int
+    who: str = POLICY
+
+
+def trials(seeds: range, who: Sequence[str] = (POLICY,)) -> list[Asked]:
+    """Each seed once, with the families in turn; raises ValueError for a seed of training."""
+    if seeds and min(seeds) < TRAINING:
+        raise ValueError(f"seed {min(seeds)} was for training; those from {TRAINING} on are not")
+    names = list(FAMILIES)
+    return [Asked(names[seed % len(names)], seed, actor) for actor in who for seed in seeds]
+
+
+class Stage:
+    """A bundle's policy and a scene that it can be tried in, for one process.
+
+    Use as a context. One thread per process: what is computed then does not depend on how many
+    cores there are.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            self._policy = stack.enter_context(Policy(bundle, threads=1))
+            self._specification = self._policy.bundle.manifest.specification
+            self._scene = Scene(load_description(ARM))
+            size = self._specification.cameras[0].height
+            self._views = stack.enter_context(Views(self._scene, size))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Stage:
+        """Is ready since it was made."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes."""
+        self._stack.close()
+
+    def play(self, asked: Asked) -> tuple[Played, tuple[float, ...]]:
+        """One trial, and how long the policy's decisions took [s]."""
+        episode = Episode(self._scene, FAMILIES[asked.family], asked.seed)
+        actor = (CONTROLS | {POLICY: PolicyActor})[asked.who](self._policy)
+        said = other_instruction(asked) if asked.who == "shuffled instruction" else None
+        played = play(episode, self._views, actor, self._specification, said)
+        times = tuple(actor.times_s) if isinstance(actor, PolicyActor) else ()
+        return played, times
+
+
+def other_instruction(asked: Asked) -> str:
+    """What another family's task is called in a layout of that seed."""
+    names = list(FAMILIES)
+    step = 1 + asked.seed // len(names) % (len(names) - 1)
+    other = FAMILIES[names[(names.index(asked.family) + step) % len(names)]]
+    return draw(other, asked.seed, _JOINTS).instruction
+
+
+_JOINTS = len(load_description(ARM).joints)
+
+
+class Log:
+    """Trials in a folder, one line each in TRIALS; those that failed with their motion.
+
+    A line that was cut off does not count. Times are not kept: they differ from run to run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / TRIALS
+        folder.mkdir(parents=True, exist_ok=True)
+        self.done: dict[Asked, Trial] = {}
+        text = self._file.read_text() if self._file.exists() else ""
+        for line in text.splitlines(keepends=True):
+            if line.endswith("\n"):
+                found = json.loads(line)
+                trial = msgspec.convert(found["trial"], Trial)
+                self.done[Asked(trial.family, trial.seed, found["who"])] = trial
+        self._file.write_text(text[: text.rfind("\n") + 1])
+
+    def add(self, asked: Asked, played: Played) -> None:
+        """Writes a trial down."""
+        if not played.trial.success and asked.who == POLICY:
+            np.savez_compressed(self.motion(played.trial), qpos=played.motion)
+        with self._file.open("a") as file:
+            line = {"who": asked.who, "trial": msgspec.to_builtins(played.trial)}
+            print(json.dumps(line), file=file)
+        self.done[asked] = played.trial
+
+    def motion(self, trial: Trial) -> Path:
+        """Where a failure's motion lies."""
+        return self._folder / f"{trial.family}-{trial.seed}.npz"
+
+
+def evaluate(
+    bundle: Path,
+    asked: Sequence[Asked],
+    log: Log,
+    workers: int,
+    tell: Callable[[int, int], None],
+) -> list[float]:
+    """Plays all that the log does not hold; how long the policy's decisions took [s].
+
+    workers: processes, each with a policy and a scene; their number changes no result. tell: of
+    how many trials there are results now, and how many there will be.
+    """
+    open_ = [trial for trial in asked if trial not in log.done]
+    times_s: list[float] = []
+    with _results(bundle, open_, workers) as results:
+        for number, (trial, played, times) in enumerate(results, len(asked) - len(open_) + 1):
+            log.add(trial, played)
+            times_s += times
+            tell(number, len(asked))
+    return times_s
+
+
+_Results = Iterator[tuple[Asked, Played, tuple[float, ...]]]
+_stages: list[Stage] = []
+"""This process's own, in one that `evaluate` has started."""
+
+
+@contextmanager
+def _results(bundle: Path, asked: Sequence[Asked], workers: int) -> Iterator[_Results]:
+    if workers == 1 or len(asked) < 2:
+        with Stage(bundle) as stage:
+            yield ((trial, *stage.play(trial)) for trial in asked)
+        return
+    # spawn: a process that draws cannot be copied
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (bundle,)) as pool:
+        played = pool.map(_play, asked)
+        yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(bundle: Path) -> None:
+    _stages.append(Stage(bundle))
+
+
+def _play(asked: Asked) -> tuple[Played, tuple[float, ...]]:
+    return _stages[0].play(asked)

@@ -1,0 +1,191 @@
+"""Examples are what was recorded, and batches are windows of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamvla_edge.export.tokenizer import write_tokenizer
+from dreamvla_edge.model.losses import patch_pixels
+from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.errors import RecordingError
+from dreamvla_edge.runtime.preprocess import preprocess
+from dreamvla_edge.runtime.recording.calvin import read_calvin, write_calvin
+from dreamvla_edge.runtime.recording.demonstration import Demonstration, demonstrations
+from dreamvla_edge.runtime.recording.recording import open_recording
+from dreamvla_edge.runtime.tokenizer import Tokenizer
+from dreamvla_edge.sim.demo import ARM, IMAGE, SPECIFICATION
+from dreamvla_edge.sim.scene.layout import COLOURS
+from dreamvla_edge.sim.scene.scene import Scene
+from dreamvla_edge.sim.scene.views import FIRST_BLOCK, Views
+from dreamvla_edge.sim.tasks import FAMILIES, draw
+from dreamvla_edge.sim.teach import teach
+from dreamvla_edge.train.batch import Batches
+from dreamvla_edge.train.demo import NETWORK, PREPROCESSING
+from dreamvla_edge.train.examples import AHEAD, Examples, examples_of
+from dreamvla_edge.train.scene import dreams
+
+SEEDS = {"touch": 3, "lift": 4}
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """An SO-101 on a table."""
+    return Scene(load_description(ARM))
+
+
+@pytest.fixture(scope="module")
+def folders(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two recordings of the expert."""
+    place = tmp_path_factory.mktemp("taught")
+    with Views(scene, IMAGE) as views:
+        for name, seed in SEEDS.items():
+            assert teach(scene, views, FAMILIES[name], seed, place / f"{name}-{seed}")
+    return [place / f"{name}-{seed}" for name, seed in SEEDS.items()]
+
+
+@pytest.fixture(scope="module")
+def shown(folders: list[Path]) -> list[Demonstration]:
+    """They, as all readers give them."""
+    return [d for folder in folders for d in demonstrations(open_recording(folder))]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """CLIP's."""
+    file = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    write_tokenizer(file)
+    return Tokenizer(file)
+
+
+@pytest.fixture(scope="module")
+def examples(
+    scene: Scene, folders: list[Path], shown: list[Demonstration], tokenizer: Tokenizer
+) -> Examples:
+    """Everything that is known of them."""
+    with Views(scene, IMAGE) as views:
+        known = dreams(scene, views, folders, NETWORK.patch)
+    return examples_of(
+        shown, SPECIFICATION, PREPROCESSING, NETWORK.patch, tokenizer, NETWORK.window, known
+    )
+
+
+def test_numbers_are_those_that_were_recorded(
+    examples: Examples, shown: list[Demonstration]
+) -> None:
+    """But for the gripper, which the head gives as 0 or 1."""
+    assert len(examples) == sum(map(len, shown)) and examples.first[1] == len(shown[0])
+    np.testing.assert_array_equal(examples.states, np.concatenate([d.states for d in shown]))
+    actions = np.concatenate([d.actions for d in shown])
+    np.testing.assert_array_equal(examples.actions[:, :6], actions[:, :6])
+    np.testing.assert_array_equal(examples.actions[:, 6], (actions[:, 6] + 1) / 2)
+    np.testing.assert_array_equal(examples.images[4, 1], shown[0].frame("wrist", 4))
+
+
+def test_a_data_set_gives_the_same_examples(
+    examples: Examples, folders: list[Path], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """CALVIN's layout loses nothing that is learnt from."""
+    write_calvin([open_recording(folder) for folder in folders], tmp_path)
+    found = examples_of(
+        *(read_calvin(tmp_path), SPECIFICATION, PREPROCESSING, NETWORK.patch),
+        *(tokenizer, NETWORK.window),
+    )
+    assert found.sha256 == replace(examples, dreams={}).sha256 != examples.sha256
+
+
+def test_a_batch_is_windows_of_one_episode(examples: Examples) -> None:
+    """Against the arrays themselves, frame by frame."""
+    batches = Batches(examples, NETWORK, PREPROCESSING, True, 0.0)
+    assert batches.heads == ("image", "depth", "sam")
+    lengths = np.diff(examples.first)
+    assert len(batches) == sum(length - NETWORK.window + 1 for length in lengths)
+    batch = batches.draw(64, np.random.default_rng(0))
+    flat = {state.tobytes(): i for i, state in enumerate(examples.states)}
+    assert len(flat) == len(examples)
+    cameras = SPECIFICATION.cameras
+    later = set()
+    for window in range(64):
+        at = [flat[state.numpy().tobytes()] for state in batch.states[window]]
+        episode = int(np.searchsorted(examples.first, at[0], side="right")) - 1
+        end = examples.first[episode + 1]
+        assert at == list(range(at[0], at[0] + NETWORK.window)) and at[-1] < end
+        np.testing.assert_array_equal(batch.tokens[window], examples.tokens[episode])
+        for slot, here in enumerate(at):
+            image = preprocess(examples.images[here, 1], cameras[1], PREPROCESSING)
+            np.testing.assert_allclose(batch.images[window, slot, 1], image, atol=1e-5)
+            for ahead in range(NETWORK.action_steps):
+                known = here + ahead < end
+                assert batch.known[window, slot, ahead].item() == known
+                if known:
+                    expected = examples.actions[here + ahead]
+                    np.testing.assert_array_equal(batch.actions[window, slot, ahead], expected)
+        here = at[batch.slot]
+        whole = here + AHEAD < end
+        later.add(bool(whole))
+        assert batch.dreams["depth"].counts[window].all() == whole
+        assert batch.dreams["depth"].counts[window].any() == whole
+        np.testing.assert_array_equal(batch.dreams["image"].counts[window], examples.moves[here])
+        if whole:
+            image = preprocess(examples.images[here + AHEAD, 0], cameras[0], PREPROCESSING)
+            pixels = patch_pixels(torch.from_numpy(image), NETWORK.patch)
+            torch.testing.assert_close(batch.dreams["image"].target[window, 0], pixels)
+            for name in ("depth", "sam"):
+                np.testing.assert_array_equal(
+                    batch.dreams[name].target[window], examples.dreams[name][here + AHEAD]
+                )
+        else:
+            assert not examples.moves[here].any()
+    assert later == {True, False}
+
+
+def test_some_words_are_others(examples: Examples) -> None:
+    """As many as were asked for, never start, end or the zeros behind it."""
+    batches = Batches(examples, NETWORK, PREPROCESSING, False, 0.3)
+    batch = batches.draw(400, np.random.default_rng(0))
+    plain = Batches(examples, NETWORK, PREPROCESSING, False, 0.0)
+    before = plain.draw(400, np.random.default_rng(0)).tokens
+    changed = batch.tokens != before
+    words = (before != 0) & (before < 49406)
+    assert not (changed & ~words).any()
+    assert changed[words].float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert batch.dreams == {}
+
+
+def test_dreams_know_the_scene(examples: Examples, scene: Scene) -> None:
+    """Where a block lies is seen, and the table is nearer at the bottom of the picture."""
+    sam, depth = examples.dreams["sam"], examples.dreams["depth"]
+    np.testing.assert_allclose(sam.astype(np.float32).sum(-1), 1, atol=2e-3)
+    rows = depth[0, 0].astype(np.float32).mean(-1).reshape(6, 6).mean(1)
+    assert rows[-1] < rows[0] and 0.1 < rows[-1] < 1.0
+    layout = draw(FAMILIES["touch"], SEEDS["touch"], 5).layout
+    present = {block.colour for block in layout.blocks}
+    seen = sam[0, 0].max(0)[FIRST_BLOCK:]
+    assert {c for c, share in zip(COLOURS, seen, strict=True) if share > 0} == present
+
+
+def test_they_can_be_kept_and_joined(examples: Examples, tmp_path: Path) -> None:
+    """Bit for bit."""
+    examples.save(tmp_path / "kept")
+    kept = Examples.load(tmp_path / "kept")
+    assert kept.sha256 == examples.sha256
+    both = Examples.joined([examples, kept])
+    assert len(both) == 2 * len(examples)
+    ends = [*examples.first, *(examples.first[1:] + len(examples))]
+    np.testing.assert_array_equal(both.first, ends)
+    for field in fields(examples):
+        if field.name not in ("first", "dreams"):
+            half = getattr(both, field.name)[len(getattr(examples, field.name)) :]
+            np.testing.assert_array_equal(half, getattr(examples, field.name))
+
+
+def test_an_episode_that_is_too_short_is_named(
+    shown: list[Demonstration], tokenizer: Tokenizer
+) -> None:
+    """By its number and words."""
+    with pytest.raises(RecordingError, match=r"episode 0 \('.*'\) has"):
+        examples_of(shown, SPECIFICATION, PREPROCESSING, 16, tokenizer, 1000)
