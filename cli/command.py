@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "Turn a checkpoint into a bundle of ONNX subgraphs.",
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",
+    "train": "Fine-tune a checkpoint on demonstrations.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",
     "robot": "Make or check the file of one robot.",
@@ -45,6 +46,8 @@ EXTRAS = {
     "av": "record",
     "cv2": "camera",
     "mujoco": "sim",
+    "matplotlib": "train",
+    "tomli_w": "train",
     "dreamvla_edge.model": "export",  # an image for a robot may leave these two out
     "dreamvla_edge.export": "export",
 }

@@ -84,6 +84,13 @@ def load_data_set(name_or_path: str | Path) -> DataSet:
     return DataSet(specification=specification, model=model)
 
 
+def as_toml(data_set: DataSet) -> str:
+    """A data-set file that `load_data_set` reads as this data set (tomli-w does the writing)."""
+    content = msgspec.to_builtins(data_set)
+    table = {**content["specification"], "model": content["model"]}
+    return msgspec.toml.encode(_without_none(table)).decode()
+
+
 def template(name: str) -> str:
     """The text of a shipped data-set file, to be saved under another name and changed.
 
@@ -130,6 +137,15 @@ def _statistics_of(raw: dict[str, Any], part: str, path: Path) -> Statistics | N
     if not isinstance(table, dict) or "statistics" not in table:
         return None
     return _converted(table.pop("statistics"), Statistics, path, f"{part}.statistics")
+
+
+def _without_none(value: Any) -> Any:
+    """Without the fields that TOML cannot say; their default is None."""
+    if isinstance(value, dict):
+        return {key: _without_none(v) for key, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(entry) for entry in value]
+    return value
 
 
 Converted = TypeVar("Converted")

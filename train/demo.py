@@ -123,7 +123,7 @@ def train(name: str, examples: Examples, steps: int, folder: Path) -> None:
     """One run to its end, and its weights."""
     own = plan(name, steps)
     batches = Batches(examples, NETWORK, PREPROCESSING, own.dreams, own.other_words)
-    run = Run(initial_network(NETWORK, own.seed), batches, own, folder)
+    run = Run(initial_network(NETWORK, own.seed), batches, own, folder, examples.sha256)
 
     def tell(line: dict[str, float]) -> None:
         print(name, *(f"{key} {value:.4g}" for key, value in line.items()), flush=True)

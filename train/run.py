@@ -33,12 +33,16 @@ class Run:
     """Trains a network in a folder of its own.
 
     folder: holds STATE (written whole or not at all) and LOG; one with a state of the same plan
-    is gone on with. network: with its first weights; only those that the losses reach change.
-    Raises ValueError if the folder holds a run of another plan.
+    and origin is gone on with. network: with its first weights; only those that the losses reach
+    change. origin: names the examples and the first weights. Raises ValueError if the folder
+    holds another run.
     """
 
-    def __init__(self, network: DreamVLA, batches: Batches, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, network: DreamVLA, batches: Batches, plan: Plan, folder: Path, origin: str
+    ) -> None:
         self.network, self.plan, self.folder = network, plan, folder
+        self._identity = {"plan": json.dumps(asdict(plan)), "origin": origin}
         self._batches = batches
         self._weights = {
             name: weight
@@ -89,7 +93,7 @@ class Run:
     def save(self) -> None:
         """Writes STATE."""
         state = {
-            "plan": json.dumps(asdict(self.plan)),
+            **self._identity,
             "step": self.step,
             "weights": {name: weight.detach() for name, weight in self._weights.items()},
             "average": self._average,
@@ -126,8 +130,9 @@ class Run:
 
     def _load(self) -> None:
         state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True)
-        if state["plan"] != json.dumps(asdict(self.plan)):
-            raise ValueError(f"{self.folder} holds a run of another plan: {state['plan']}")
+        for name, mine in self._identity.items():
+            if state[name] != mine:
+                raise ValueError(f"{self.folder} holds a run of another {name}: {state[name]}")
         self.step = state["step"]
         with torch.no_grad():
             for name, weight in self._weights.items():

@@ -102,6 +102,19 @@ def read_lerobot(folder: Path) -> tuple[Demonstration, ...]:
         ) from error
 
 
+def read_specification(folder: Path) -> Specification:
+    """What the numbers of a data set that `write_lerobot` wrote mean. Raises RecordingError."""
+    try:
+        text = (folder / _SPECIFICATION_PATH).read_bytes()
+        return msgspec.json.decode(text, type=Specification)
+    except (OSError, msgspec.DecodeError) as error:
+        raise RecordingError(
+            f"{folder} does not say what its numbers mean ({error})",
+            f"{_SPECIFICATION_PATH}, as dreamvla-edge writes it",
+            "make one with `dreamvla record export RECORDING --format lerobot -o FOLDER`",
+        ) from error
+
+
 def _episode(
     folder: Path, info: Mapping[str, Any], row: Mapping[str, Any], tasks: Mapping[int, str]
 ) -> Demonstration:

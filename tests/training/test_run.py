@@ -57,7 +57,7 @@ def run(folder: Path, plan: Plan, seed: int = 0) -> Run:
     """A run of its own."""
     pre = Preprocessing(size=SIZE)
     batches = Batches(examples(seed), NETWORK, pre, plan.dreams, plan.other_words)
-    return Run(initial_network(NETWORK, 0), batches, plan, folder)
+    return Run(initial_network(NETWORK, 0), batches, plan, folder, f"examples {seed}")
 
 
 def nothing(_: object) -> None:
@@ -100,6 +100,8 @@ def test_another_plan_does_not_go_on(tmp_path: Path) -> None:
     run(tmp_path, PLAN).save()
     with pytest.raises(ValueError, match="another plan"):
         run(tmp_path, replace(PLAN, rate=1e-4))
+    with pytest.raises(ValueError, match="another origin"):
+        run(tmp_path, PLAN, seed=1)
 
 
 def test_frozen_weights_stay(tmp_path: Path) -> None:
