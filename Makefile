@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo check system test test-all soak
+.PHONY: help setup demo check system test test-all soak train-demo
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -26,6 +26,9 @@ test: check system  ## check, then the fast tests
 test-all: check system  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest
 	tools/python310.sh
+
+train-demo: setup  ## the demo's weights from nothing into build/demo; hours, goes on where it was stopped
+	$(BIN)/python -m dreamvla_edge.train.demo build/demo
 
 soak: setup  ## half an hour of faults on a virtual arm, and a day of them in lock step
 	$(BIN)/python tests/guardian/soak.py

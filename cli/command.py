@@ -33,6 +33,7 @@ COMMANDS = {
     "camera": "Find cameras, look through them.",
     "record": "Record demonstrations, or export recordings as data sets.",
     "replay": "Give a recording to a policy or to an arm again, or draw it.",
+    "dream": "Show what a network expects to see, beside what came.",
     "doctor": "Say why the arm in a recording was slow or shook.",
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""

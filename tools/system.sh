@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
-# kernel's headers (a V4L2 device that answers OpenCV), GStreamer's command line, and something that
-# draws a scene without a screen.
+# kernel's headers (a V4L2 device that answers OpenCV), GStreamer's command line, a browser for the
+# pages, and something that draws a scene without a screen.
 #
 # Only root installs; for anybody else the line to type is printed, and so it is when apt fails.
 
@@ -10,6 +10,7 @@ set -euo pipefail
 missing=()
 command -v cc >/dev/null || missing+=(gcc)
 [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
+command -v chromium >/dev/null || missing+=(chromium)
 command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
 [ ${#missing[@]} -eq 0 ] && exit 0
