@@ -56,8 +56,8 @@ class Dreams:
         )
         policy.reset(shown.task)
         dreams = []
-        for pair, state in zip(frames[:-AHEAD], shown.states, strict=False):
-            policy.observe(*pair, state)
+        for (primary, wrist), state in zip(frames[:-AHEAD], shown.states, strict=False):
+            policy.observe(primary, wrist, state)
             dreams.append(policy.dream())
         heads = {name: np.stack([dream[name] for dream in dreams]) for name in dreams[0]}
         if "image" not in heads:

@@ -1,7 +1,10 @@
 """The virtual bus as a process of its own, so that it shares no interpreter with an inference.
 
     python -m dreamvla_edge.sim.bus_process --arm so101 [--link PATH] [--log FILE]
-        [--usb-latency SECONDS] [--seed NUMBER]
+        [--usb-latency SECONDS] [--seed NUMBER] [--scene FAMILY:SEED --feed FILE]
+
+With a scene the servos turn an arm on a table in which that task of that seed can be done (extra
+[sim]), and the feed says where everything is (`scene_feed`), 100 times a second.
 
 The first line on stdout is the port to open: the link if there is one (it outlives `replug`), else
 the device. Then every line on stdin is a command, answered by one line `ok ...` or `error ...`:
@@ -82,6 +85,8 @@ class BusProcess:
         log: Path | None = None,
         usb_latency_s: float = 0.0,
         seed: int = 0,
+        scene: tuple[str, int] | None = None,
+        feed: Path | None = None,
     ) -> None:
         self._folder = TemporaryDirectory(prefix="dreamvla-bus-")
         command = [sys.executable, "-m", _MODULE, "--arm", arm, "--seed", str(seed)]
@@ -89,6 +94,8 @@ class BusProcess:
         command += ["--usb-latency", str(usb_latency_s)]
         if log is not None:
             command += ["--log", str(log)]
+        if scene is not None:
+            command += ["--scene", f"{scene[0]}:{scene[1]}", "--feed", str(feed)]
         # In a session of its own: Ctrl-C is meant for the program that drives the arm.
         self.process = subprocess.Popen(
             command,
@@ -150,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program that the module's text describes; the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if (options.scene is None) != (options.feed is None):
+        parser.error("--scene and --feed belong together")
     try:
         description = load_description(options.arm)
     except ArmError as error:
@@ -167,6 +176,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     options.log, description.name, description.protocol, description.baud, servos
                 )
             )
+        table = None
+        if options.scene is not None:
+            from dreamvla_edge.sim.scene_plant import ScenePlant
+
+            try:
+                table = ScenePlant(description, *options.scene)
+            except KeyError as error:
+                parser.error(f"no family of tasks is called {error}")
         bus = stack.enter_context(
             virtual_arm(
                 description,
@@ -175,8 +192,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seed,
                 log=log,
                 kept_writes=0,  # nobody asks for them, and the process may run for days
+                plant=None if table is None else table.scene,
             )
         )
+        if table is not None:
+            stack.enter_context(table.told(options.feed, bus.held))
         print(bus.port, flush=True)
         for line in sys.stdin:
             words = line.split()
@@ -259,7 +279,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, help="file to write the log into")
     parser.add_argument("--usb-latency", type=float, default=0.0, help="of the adapter [s]")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--scene", type=_scene, metavar="FAMILY:SEED", help="a table to stand on")
+    parser.add_argument("--feed", type=Path, help="file that says where everything is in it")
     return parser
+
+
+def _scene(text: str) -> tuple[str, int]:
+    family, _, seed = text.partition(":")
+    return family, int(seed)
 
 
 if __name__ == "__main__":

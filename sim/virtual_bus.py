@@ -9,7 +9,8 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dreamvla_edge.sim.bus_log import BusLog
@@ -103,6 +104,13 @@ class VirtualBus:
     def writes(self) -> tuple[Write, ...]:
         """What was written so far and is kept, oldest first; a SYNC_WRITE gives one per servo."""
         return tuple(self._writes)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Brings everything up to the present time; nothing moves on meanwhile."""
+        with self._lock:
+            self._chain.advance(time.monotonic())
+            yield
 
     def position(self, servo: int) -> float:
         """Where a servo is now [step]."""

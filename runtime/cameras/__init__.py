@@ -19,6 +19,7 @@ CAMERAS: Mapping[str, tuple[str, str]] = {
     "gstreamer": ("dreamvla_edge.runtime.cameras.gstreamer", "GstreamerCamera"),
     "file": ("dreamvla_edge.runtime.cameras.file", "FileCamera"),
     "simulated": ("dreamvla_edge.sim.camera", "simulated_camera"),
+    "scene": ("dreamvla_edge.sim.scene.camera", "SceneCamera"),
 }
 """Kind → (module, what is called there with a CameraSource and the raw frame's specification);
 a module is imported when its camera is asked for."""
