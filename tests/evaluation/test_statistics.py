@@ -57,7 +57,7 @@ def test_the_bound_holds_as_often_as_it_says(first: float, second: float, agree:
         draws[1][shared] = draws[0][shared]
         one, other = draws[0] < first, draws[1] < second
         held += compare(one.tolist(), other.tolist()).low <= first - second
-    assert 0.93 <= held / 2000 <= 1.0
+    assert 0.93 <= held / 2000 <= 0.98  # above it would promise less than it knows
 
 
 def test_equal_bundles_are_equal() -> None:

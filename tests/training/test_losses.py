@@ -145,6 +145,19 @@ def test_patch_pixels() -> None:
         torch.testing.assert_close(found[number], expected)
 
 
+def test_dreams_are_of_their_own_rows(network: DreamVLA) -> None:
+    """Window by window, from the rows between context and actions of the slot that is asked."""
+    batch = windows(NETWORK, 3, np.random.default_rng(2))
+    features = L.features_of(network, batch)[:, batch.slot]
+    start = NETWORK.context_rows
+    rows = features[:, start : start + NETWORK.dream_rows]
+    found = L.losses(network, batch, torch.Generator().manual_seed(0))
+    for name, wanted in batch.dreams.items():
+        alone = torch.stack([network.dream(name, rows[i]) for i in range(3)])
+        expected = L.DREAM_LOSSES[name](alone, wanted.target, wanted.counts)
+        torch.testing.assert_close(found[name], expected)
+
+
 def test_every_weight_is_reached(network: DreamVLA) -> None:
     """What no loss reaches would never be learnt."""
     batch = windows(NETWORK, 8, np.random.default_rng(0))
