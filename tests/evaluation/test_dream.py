@@ -97,6 +97,8 @@ def test_the_command(untrained: Path, recording: Path, tmp_path: Path) -> None:
         for i in range(6):
             policy.observe(shown.frame("primary", i), shown.frame("wrist", i), shown.states[i])
         alone = policy.dream()
+    np.testing.assert_array_equal(dreams.now[5, 1], shown.frame("wrist", 5))
+    np.testing.assert_array_equal(dreams.came[5, 0], shown.frame("primary", 5 + AHEAD))
     for name, values in alone.items():
         np.testing.assert_allclose(dreams.heads[name][5], values, atol=1e-5)
     assert dreams.image_error()[0] == pytest.approx(said["image_error"], rel=1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,13 +55,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault led to; times from the fault on [s], None: never."""
+    """What a fault led to; times from the fault on [s], None: never.
+
+    gap_s: the longest that the bus or the guardian had to wait for their turn until it stood.
+    """
 
     end: End | Literal["moves"]
     stands_s: float | None
     decided_s: float | None
     state: str
     reason: str
+    gap_s: float
 
 
 def inject(rig: Rig, cell: Cell) -> Outcome:
@@ -131,7 +135,15 @@ def _judge(rig: Rig, cell: Cell, begin_ns: int) -> Outcome:
         else None,
         state.name if state and not gone else "gone",
         rig.reason,
+        _gap_s(stamps[: last + 2], [r for r in rig.reports if r["deadline_ns"] > begin_ns]),
     )
+
+
+def _gap_s(looks_ns: Sequence[int], reports: Sequence[Any]) -> float:
+    """Longest time between two looks of the bus at motors that move, or lateness of a cycle [s]."""
+    gaps_ns = [after - before for before, after in zip(looks_ns, looks_ns[1:], strict=False)]
+    late_ns = [int(report["lateness_ns"]) for report in reports]
+    return max([*gaps_ns, *late_ns], default=0) / 1e9
 
 
 def _is_low(rig: Rig, reports: list[Any]) -> bool:
