@@ -25,7 +25,7 @@ COMMANDS = {
     "export": "Turn a checkpoint into a bundle of ONNX subgraphs.",
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",
-    "train": "Fine-tune a checkpoint on demonstrations.",
+    "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",
     "robot": "Make or check the file of one robot.",
@@ -33,7 +33,7 @@ COMMANDS = {
     "camera": "Find cameras, look through them.",
     "record": "Record demonstrations, or export recordings as data sets.",
     "replay": "Give a recording to a policy or to an arm again, or draw it.",
-    "dream": "Show what a network expects to see, beside what came.",
+    "dream": "Show what a network expects to see three steps later.",
     "doctor": "Say why the arm in a recording was slow or shook.",
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""

@@ -23,7 +23,7 @@ _SAVED = 500
     "train",
     epilog=example(
         "dreamvla train dataset --from checkpoint.pth --data-set so101.toml -o tuned",
-        "dreamvla export tuned/weights.safetensors --data-set tuned/data_set.toml -o bundle",
+        "dreamvla train dataset --from tuned/weights.safetensors --data-set so101.toml -o more",
     ),
 )
 @click.argument("dataset", type=click.Path(path_type=Path))

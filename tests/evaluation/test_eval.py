@@ -15,7 +15,7 @@ from dreamvla_edge.runtime.recording.video import probe
 from dreamvla_edge.sim.evaluation.evaluation import TRIALS, Asked, Log, other_instruction, trials
 from dreamvla_edge.sim.tasks import FAMILIES, draw
 
-SEEDS = "500000:500004"
+SEEDS = "500000:500002"
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +35,18 @@ def lines(folder: Path) -> list[dict]:
 def test_the_document(evaluated: tuple[Path, dict]) -> None:
     """An untrained network does nothing that it is told, and neither do the controls."""
     folder, said = evaluated
-    assert said["episodes"] == 4 and said["success"]["episodes"] == 4
-    assert said["success"]["mean"] == 0 and 0.3 < said["success"]["high"] < 0.6
-    assert set(said["families"]) == {"touch", "push", "lift", "bowl"}
+    assert said["episodes"] == 2 and said["success"]["episodes"] == 2
+    assert said["success"]["mean"] == 0 and 0.5 < said["success"]["high"] < 0.7
+    assert set(said["families"]) == {"touch", "push"}
     assert set(said["controls"]) == {
         "black images",
         "shuffled instruction",
         "random actions",
         "doing nothing",
     }
-    assert said["ends"] == {"time": 4} and said["policy_rate_hz"] > 0
+    assert said["ends"] == {"time": 2} and said["policy_rate_hz"] > 0
     found = lines(folder)
-    assert len(found) == 4 + 4
+    assert len(found) == 2 + 4
     own, other = found[0], next(li for li in found if li["who"] == "shuffled instruction")
     assert own["trial"]["seed"] == other["trial"]["seed"]
     assert own["trial"]["instruction"] != other["trial"]["instruction"]
@@ -119,10 +119,10 @@ def test_the_page_in_a_browser(evaluated: tuple[Path, dict], tmp_path: Path) -> 
         timeout=120,
         env={**os.environ, "HOME": str(tmp_path)},
     )
-    assert "<h2>4 failures</h2>" in shown.stdout
+    assert "<h2>2 failures</h2>" in shown.stdout
     title = shown.stdout.partition("<title>")[2].partition("</title>")[0]
     count, *videos = json.loads(title)
-    assert count == 4 and videos == [[15, 480]] * 4
+    assert count == 2 and videos == [[15, 480]] * 2
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def acts(network: DreamVLA, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     return actions[:, 0].numpy(), batch.actions.flatten(0, 1)[:, 0].numpy()
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
     """On pictures that it never saw: both the picture and the words matter."""
     plan = Plan(steps=400, windows=16, warm_up=20, rate=2e-3, average=0.98)

@@ -84,6 +84,7 @@ def test_weights_and_data_set_file(place: Path, layout: str, tmp_path: Path) -> 
     assert set(json.loads(line)) == {"step", "loss", "action", "image", "steps_per_s"}
 
 
+@pytest.mark.slow
 def test_it_can_be_exported(place: Path, tmp_path: Path) -> None:
     """Weights and data-set file are all that it takes."""
     trained = dreamvla(*arguments(place, "calvin", tmp_path / "out"))
