@@ -118,9 +118,9 @@ def test_a_frame_that_is_not_square(feed: Path) -> None:
     ("arguments", "said"),
     [
         (("--scene", "push:3"), "belong together"),
-        (("--feed", "/tmp/x"), "belong together"),
-        (("--scene", "sing:3", "--feed", "/tmp/x"), "no family of tasks is called 'sing'"),
-        (("--scene", "push", "--feed", "/tmp/x"), "invalid"),
+        (("--feed", "feed"), "belong together"),
+        (("--scene", "sing:3", "--feed", "feed"), "no family of tasks is called 'sing'"),
+        (("--scene", "push", "--feed", "feed"), "invalid"),
     ],
 )
 def test_a_bus_that_cannot_be(arguments: tuple[str, ...], said: str) -> None:
