@@ -90,6 +90,7 @@ def test_it_goes_on_where_it_was_left(
     assert refused.returncode == 9 and "another bundle" in cure_of(refused.stderr)[0]
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_the_page_in_a_browser(evaluated: tuple[Path, dict], tmp_path: Path) -> None:
     """Chromium lays it out and plays its videos: each says how long it is."""
     folder, said = evaluated
