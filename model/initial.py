@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .config import ModelConfig
 from .dream import KEYS
@@ -18,7 +18,8 @@ def initial_network(config: ModelConfig, seed: int) -> DreamVLA:
     """A network with weights from nothing but a seed.
 
     Matrices keep the variance of what they read; those that end a residual branch begin small
-    (GPT-2's rule); the denoiser begins by predicting nothing (DiT, arXiv 2212.09748, section 3.2).
+    (GPT-2's rule); the denoiser begins by predicting nothing (DiT, arXiv 2212.09748, section 3.2);
+    patches know from the start where they are (sines and cosines, as in MAE, arXiv 2111.06377).
     """
     network = DreamVLA(config)
     random = torch.Generator().manual_seed(seed)
@@ -47,12 +48,33 @@ def initial_network(config: ModelConfig, seed: int) -> DreamVLA:
                 weight.normal_(0, spread, generator=random)
             else:
                 weight.normal_(0, _SPREAD, generator=random)
+        patches = grid_positions(config.image_size // config.patch, config.vision.width)
+        network.vision_encoder.pos_embed[0, 1:] = patches
         for head in config.dreams:
+            rows = math.isqrt(head.tokens)
+            places = network.get_parameter(KEYS[head.name].positions)
+            places[0, -head.tokens :] = grid_positions(rows, config.backbone.width)
             if head.name == "depth":  # above the ReLU's kink: what never shows is never learnt
                 nn.init.ones_(network.get_parameter(f"{KEYS[head.name].linear}.bias"))
         if config.action_head == "dit":
             nn.init.zeros_(network.action_model.net.final_layer.linear.weight)
     return network
+
+
+def grid_positions(rows: int, width: int) -> Tensor:
+    """Embeddings (rows², width) of the patches of a square picture, row by row.
+
+    A half tells the column and a half the row, each as sines and cosines of its number times
+    10000^(-k/n) (Vaswani et al., arXiv 1706.03762, section 3.5). Raises ValueError if the width
+    is no multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"a width of {width} cannot hold sines and cosines of rows and columns")
+    count = width // 4
+    angles = torch.arange(rows)[:, None] * 10000.0 ** (-torch.arange(count) / count)
+    line = torch.cat([angles.sin(), angles.cos()], -1)
+    across, down = line.expand(rows, rows, -1), line[:, None].expand(rows, rows, -1)
+    return torch.cat([across, down], -1).reshape(rows * rows, width)
 
 
 _ENDS = ("attn.proj.weight", "out_proj.weight", "fc2.weight", "c_proj.weight", "to_out.weight")
