@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamvla_edge.runtime.arms.arm import Arm, ArmReading
+from dreamvla_edge.runtime.arms.arm import Arm, ArmReading, SilentServos
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.cameras.camera_pair import Sight
 from dreamvla_edge.runtime.errors import ArmError
@@ -28,6 +29,8 @@ from .recorder import Recorder
 from .step import Float32, Step
 
 _ARM_VALUES = 6
+_QUESTIONS = 5
+"""Asked so often in a row without an answer, a leader is gone."""
 _HOLD_PERIODS = 3
 """The last waypoint holds for so long, so that a late one after it does not stop the arm."""
 
@@ -138,7 +141,7 @@ class Teacher:
                     _led(self._pending, reading.joints, reading.gripper, [reading.stamp_s])
                 )
         else:
-            lead = self._leader.read()
+            lead = _read(self._leader)
             now_s = time.monotonic()
             times_s = [now_s + self._period_s, now_s + _HOLD_PERIODS * self._period_s]
             shown = _led(shown, lead.joints, lead.gripper, times_s)
@@ -146,6 +149,14 @@ class Teacher:
             spans = {"policy": (begin_s, time.monotonic())}
             self._recorder.step(replace(shown, spans=spans))
         self._pending = shown
+
+
+def _read(leader: Arm) -> ArmReading:
+    """Asks again a few times: one lost answer is no reason to end a demonstration."""
+    for _ in range(_QUESTIONS - 1):
+        with contextlib.suppress(SilentServos):
+            return leader.read()
+    return leader.read()
 
 
 def _numbers(joints: NDArray[np.float64], gripper: float) -> Float32:

@@ -53,6 +53,7 @@ def test_the_document(evaluated: tuple[Path, dict]) -> None:
     assert own["trial"]["actions"] != other["trial"]["actions"]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same(
     evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_two_processes_give_the_same(
     assert lines(tmp_path) == [li for li in lines(evaluated[0]) if li["who"] == "policy"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_left(
     evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
 ) -> None:

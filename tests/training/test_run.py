@@ -67,6 +67,7 @@ def nothing(_: object) -> None:
 PLAN = Plan(steps=100, windows=4, warm_up=5, other_words=0.1)
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     """Bit for bit, weights, averages and log; a state that was not written whole is no state."""
     whole = run(tmp_path / "whole", PLAN)

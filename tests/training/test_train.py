@@ -63,7 +63,7 @@ def test_a_data_set_file_says_the_same_again(tmp_path: Path) -> None:
         assert load_data_set(tmp_path / "again.toml") == data_set
 
 
-@pytest.mark.parametrize("layout", ["calvin", "lerobot"])
+@pytest.mark.parametrize("layout", ["lerobot", pytest.param("calvin", marks=pytest.mark.slow)])
 def test_weights_and_data_set_file(place: Path, layout: str, tmp_path: Path) -> None:
     """All weights but those of the text tower and of dreams without a target have changed."""
     done = dreamvla(*arguments(place, layout, tmp_path / "out"))
@@ -95,6 +95,7 @@ def test_it_can_be_exported(place: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_another_run_in_the_same_folder_is_refused(place: Path, tmp_path: Path) -> None:
     """It says what is there; the same run has nothing left to do and gives the same weights."""
     wanted = arguments(place, "calvin", tmp_path / "out")
