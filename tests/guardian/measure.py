@@ -13,8 +13,6 @@ from guardian.rig import Rig
 from guardian.table import CELLS
 
 Key = tuple[str, str]
-TURN_S = 0.02
-"""Bus and guardian look every 5 and 10 ms; who waits for twice that did not get his turn."""
 
 
 class Measured(NamedTuple):
@@ -23,14 +21,6 @@ class Measured(NamedTuple):
     key: Key
     outcome: Outcome
     refused: str
-
-    @property
-    def is_unclear(self) -> bool:
-        """Whether it took too long while the machine did not let bus or guardian have their turn.
-
-        Where the arm ends, and what is written to it, is never unclear.
-        """
-        return " after " in self.refused and self.outcome.gap_s > TURN_S
 
 
 class Rigs:

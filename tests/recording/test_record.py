@@ -162,6 +162,21 @@ def test_with_a_leader(bus: BusProcess, robot: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(last.joints[:, 0], last.joints[0, 0])
 
 
+def test_a_leader_may_lose_an_answer(bus: BusProcess, robot: Path, tmp_path: Path) -> None:
+    """A twentieth of all is lost, so some reading fails in nearly every second of recording."""
+    with (
+        BusProcess("so101", link=tmp_path / "leader") as leader,
+        Person(robot, tmp_path / "demos", "--leader", leader.port) as person,
+    ):
+        person.press("\n")
+        person.see(0, 3)
+        leader.command("fault bus intermittent 0.05")
+        person.see(0, 43)
+        leader.command("fault bus ok")
+        person.press("f")
+        assert "000: failure" in person.leave()
+
+
 def test_a_leader_elsewhere_is_refused(bus: BusProcess, robot: Path, tmp_path: Path) -> None:
     with BusProcess("so101", link=tmp_path / "leader") as leader:
         place(leader, 2, 2048 - 400)
