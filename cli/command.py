@@ -47,6 +47,7 @@ EXTRAS = {
     "av": "record",
     "cv2": "camera",
     "mujoco": "sim",
+    "ray": "ray",
     "matplotlib": "train",
     "tomli_w": "train",
     "dreamvla_edge.model": "export",  # an image for a robot may leave these two out

@@ -1,56 +1,83 @@
-"""The parts of `dreamvla demo`: a made-up checkpoint, a run on the virtual arm, its parity."""
+"""One task of `dreamvla demo`: a scene, its servo bus, its cameras, and the policy at the arm."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from dreamvla_edge.export.data_set import DataSet, load_data_set
-from dreamvla_edge.runtime.bundle import TOKENIZER_NAME, Bundle
+from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.cameras.source import CameraSource
-from dreamvla_edge.runtime.errors import OutputError
+from dreamvla_edge.runtime.errors import BackendError, OutputError
 from dreamvla_edge.runtime.pilot.pilot import Decision
-from dreamvla_edge.runtime.preprocess import preprocess
-from dreamvla_edge.runtime.robot import VIRTUAL
-from dreamvla_edge.runtime.tokenizer import Tokenizer
-from dreamvla_edge.runtime.verify import relative_error
-from dreamvla_edge.sim.writes import read_writes
+from dreamvla_edge.sim.bus_process import BusProcess
+from dreamvla_edge.sim.demo import ARM
+from dreamvla_edge.sim.evaluation.evaluation import trials
+from dreamvla_edge.sim.scene.views import Views
+from dreamvla_edge.sim.scene_judge import SceneJudge
 
 from .robot_text import new_text
 from .run_status import Status
 from .session import Wishes, session
 
-ARM = "so101"
-STEP_SCALE = 0.05
-"""Random weights ask for steps some twenty times larger than a trained network's ±1."""
+_SIZE = 320
+"""Edge of the pictures that are kept [pixel]."""
+_KEPT = ("demo.png", "bundle")
 
 
-def demo_folder() -> Path:
-    """Where the demo keeps its checkpoint and bundle."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "dreamvla-edge" / "demo"
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What became of one task.
 
-
-def prepare(folder: Path, outputs: tuple[Path, ...], force: bool) -> None:
-    """Make the folder.
-
-    Raises OutputError if that fails, or if an output is there and must not be replaced.
+    time_s: until it was done, or given up; before, after (h, w, 3): the primary camera's view;
+    status: of the run (`Status`); stage_ms: median of each stage.
     """
-    found = [str(path) for path in outputs if path.exists()]
-    if found and not force:
+
+    family: str
+    seed: int
+    instruction: str
+    done: bool
+    time_s: float
+    decisions: list[Decision]
+    status: dict[str, Any]
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+
+    @property
+    def stage_ms(self) -> dict[str, float]:
+        """Median duration of every stage, in the order in which stages first appear."""
+        durations: dict[str, list[float]] = {}
+        for decision in self.decisions:
+            for stage, (start, end) in decision.step.spans.items():
+                durations.setdefault(stage, []).append((end - start) * 1e3)
+        return {stage: float(np.median(values)) for stage, values in durations.items()}
+
+
+def prepare(output: Path | None, force: bool) -> Path:
+    """Makes the folder, empty of what the demo writes; the one in the user's cache if None.
+
+    Raises OutputError if that fails, or if something is there that must not be replaced.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = (output or Path(cache) / "dreamvla-edge" / "demo").absolute()
+    found = [folder / name for name in _KEPT if (folder / name).exists()]
+    if found and output is not None and not force:
         raise OutputError(
-            f"{' and '.join(found)} exist{'s' if len(found) == 1 else ''}",
-            "a folder without checkpoint and bundle",
-            "choose another folder, or replace them with --force",
+            f"{' and '.join(map(str, found))} exist{'s' if len(found) == 1 else ''}",
+            "a folder without an earlier demo",
+            "choose another folder, or replace it with --force",
         )
     try:
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
@@ -58,161 +85,84 @@ def prepare(folder: Path, outputs: tuple[Path, ...], force: bool) -> None:
             "a folder that can be written",
             "choose another one with -o",
         ) from error
-
-
-def made_up(checkpoint: Path, seed: int) -> DataSet:
-    """Write a checkpoint with random weights; the data set that fits it.
-
-    Raises OutputError if there is no room.
-    """
-    from dreamvla_edge.model.synthetic import IMAGE, SMALL, write_checkpoint
-
-    try:
-        write_checkpoint(checkpoint, replace(SMALL, dreams=(IMAGE,)), seed)
-    except (OSError, RuntimeError) as error:  # the latter is what torch says of a full disk
-        raise OutputError(
-            f"{checkpoint} cannot be written ({str(error).splitlines()[0]})",
-            "a folder with room for 1 GB",
-            "free some space or choose another folder with -o",
-        ) from error
-    return demo_data_set(SMALL.backbone.heads)
-
-
-def demo_data_set(heads: int) -> DataSet:
-    """CALVIN's conventions, with smaller steps because the demo's weights are random.
-
-    heads: attention heads of the demo's backbone.
-    """
-    data_set = load_data_set("calvin")
-    action = data_set.specification.action
-    dimensions = tuple(
-        msgspec.structs.replace(dimension, scale=dimension.scale * STEP_SCALE)
-        for dimension in action.dimensions
-    )
-    specification = msgspec.structs.replace(
-        data_set.specification,
-        name="demo",
-        action=msgspec.structs.replace(action, dimensions=dimensions),
-    )
-    model = msgspec.structs.replace(data_set.model, heads=heads)
-    return DataSet(specification=specification, model=model)
-
-
-def write_robot(path: Path, seed: int, black: bool) -> None:
-    """A robot file: the virtual arm and simulated cameras, with their caps on if black."""
-    options: dict[str, int | bool] = {"seed": seed, "black": black}
-    camera = CameraSource("simulated", may_be_dark=black, options=options)
-    path.write_text(new_text("demo", ARM, VIRTUAL, {"primary": camera, "wrist": camera}))
-
-
-@dataclass
-class Run:
-    """What happened while the arm was driven.
-
-    before, after: servo positions [step] by name; status: counts and the guardian's reports;
-    writes: everything that was written on the serial bus.
-    """
-
-    before: dict[str, int]
-    after: dict[str, int]
-    decisions: list[Decision]
-    status: dict[str, Any]
-    writes: list[dict[str, Any]]
+    return folder
 
 
 def drive(
     bundle: Bundle,
-    robot: Path,
-    instruction: str,
-    seconds: float,
+    folder: Path,
     seed: int,
+    instruction: str | None,
+    seconds: float,
+    viewer: bool,
     progress: Callable[[str], None],
-) -> Run:
-    """Run an instruction on the virtual arm: policy, guardian and bus in processes of their own."""
-    log = robot.with_name("bus.log")
-    log.unlink(missing_ok=True)
-    wishes = Wishes(instruction, seed=seed, time_base="stretched", bus_log=log)
-    decisions: list[Decision] = []
-    with session(bundle, robot, wishes, progress) as parts:
-        description = parts.description
-        names = (*(joint.name for joint in description.joints), "gripper")
-        servos = dict(zip(names, description.servos, strict=True))
-        before = {name: parts.bus_position(servo) for name, servo in servos.items()}
+) -> Told:
+    """The task of a seed, on the wall clock: bus, guardian and cameras are real processes.
+
+    instruction: instead of the task's own. What went over the bus is in `folder`/bus.log.
+    """
+    (asked,) = trials(range(seed, seed + 1))
+    feed, log, robot = folder / "scene", folder / "bus.log", folder / "robot.toml"
+    with ExitStack() as stack:
+        scene = (asked.family, asked.seed)
+        bus = stack.enter_context(
+            BusProcess(ARM, link=folder / "arm", log=log, scene=scene, feed=feed)
+        )
+        camera = CameraSource("scene", device=str(feed))
+        robot.write_text(new_text("demo", ARM, bus.port, {"primary": camera, "wrist": camera}))
+        judge = SceneJudge(feed)
+        stack.callback(judge.close)
+        views = stack.enter_context(Views(judge.scene, _SIZE))
+        shown = stack.enter_context(_window(judge)) if viewer else lambda: None
+        said = instruction or judge.task.instruction
+        progress(f"{asked.family}: {said}")
+        parts = stack.enter_context(
+            session(bundle, robot, Wishes(said, seed=seed), lambda message: None)
+        )
+        names = (*(joint.name for joint in parts.description.joints), "gripper")
         status = Status(parts.base, names, parts.guardian.output.strip())
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
+        judge.look()
+        before = views.image("primary")
+        begin_s, decisions, done = time.monotonic(), [], False
+        while not done and time.monotonic() < begin_s + seconds:
             decision = parts.pilot.step()
             if decision is not None:
                 decisions.append(decision)
                 status.decided(decision)
             status.reported(parts.watch.reports())
-        after = {name: parts.bus_position(servo) for name, servo in servos.items()}
-    return Run(before, after, decisions, status.document(), read_writes(log))
+            done = judge.look()
+            shown()
+        time_s = time.monotonic() - begin_s
+        return Told(
+            *(asked.family, seed, said, done, time_s, decisions, status.document(), before),
+            after=views.image("primary"),
+        )
 
 
-def released_parity(
-    checkpoint: Path, data_set: DataSet, bundle: Bundle, run: Run, instruction: str
-) -> dict[int, float]:
-    """Largest relative error of the run's chunks to the released loop in PyTorch, by step.
+@contextmanager
+def _window(judge: SceneJudge) -> Iterator[Callable[[], None]]:
+    """MuJoCo's window on the judge's scene; what is yielded shows it as it is."""
+    import mujoco.viewer
 
-    The released loop computes as much in one step as the policy in twenty, so it predicts only
-    at some steps: the first, one while the window fills, one when it has slid, and the last.
-    """
-    import torch
-
-    from dreamvla_edge.export.export import hints
-    from dreamvla_edge.model.checkpoint import load_network
-    from dreamvla_edge.model.released import ReleasedLoop
-
-    network = load_network(checkpoint, hints(data_set))
-    released = ReleasedLoop(network)
-    manifest = bundle.manifest
-    tokens = torch.from_numpy(Tokenizer(bundle.file(TOKENIZER_NAME))(instruction)[0]).long()
-    window, last = manifest.network.window, len(run.decisions) - 1
-    errors = {}
-    for number, decision in enumerate(run.decisions):
-        step, sight = decision.step, decision.sight
-        if step.first:
-            released = ReleasedLoop(network)
-        pictures = (sight.primary.image, sight.wrist.image)
-        frames = zip(pictures, manifest.specification.cameras, strict=True)
-        images = np.stack([preprocess(f, camera, manifest.preprocessing) for f, camera in frames])
-        seen = (tokens, torch.from_numpy(images), torch.from_numpy(step.state))
-        if number in (0, window // 2, window, last):
-            noise = torch.from_numpy(step.noise).expand(window, -1, -1)
-            golden = released.act(*seen, noise).numpy()
-            errors[number] = relative_error(step.chunk, golden)
-        else:
-            released.observe(*seen)
-    return errors
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise BackendError(
+            "there is no display for MuJoCo's window",
+            "DISPLAY or WAYLAND_DISPLAY in the environment",
+            "start it from a desktop, or leave --viewer out and look at the picture",
+        )
+    with mujoco.viewer.launch_passive(judge.scene.model, judge.scene.data) as window:
+        yield window.sync
 
 
-def stage_times_ms(run: Run) -> dict[str, float]:
-    """Median duration of every stage [ms], in the order in which stages first appear."""
-    durations: dict[str, list[float]] = {}
-    for decision in run.decisions:
-        for stage, (start, end) in decision.step.spans.items():
-            durations.setdefault(stage, []).append((end - start) * 1e3)
-    return {stage: float(np.median(values)) for stage, values in durations.items()}
-
-
-def as_document(run: Run, errors: dict[int, float]) -> dict[str, Any]:
-    """Everything about a run; errors: as from `released_parity`."""
+def as_document(task: Told) -> dict[str, Any]:
+    """Everything about a task but its pictures."""
     return {
-        **run.status,
-        "stage_ms": stage_times_ms(run),
-        "servos_before": run.before,
-        "servos_after": run.after,
-        "parity": max(errors.values(), default=float("nan")),
-        "parity_by_step": errors,
-        "brightness": [_brightness(decision) for decision in run.decisions],
-        "actions": [decision.step.action for decision in run.decisions],
-        "chunks": [decision.step.chunk for decision in run.decisions],
-        "bus_writes": run.writes,
+        "family": task.family,
+        "seed": task.seed,
+        "instruction": task.instruction,
+        "done": task.done,
+        "time_s": task.time_s,
+        "stage_ms": task.stage_ms,
+        "actions": [decision.step.action for decision in task.decisions],
+        **task.status,
     }
-
-
-def _brightness(decision: Decision) -> tuple[float, float]:
-    """Mean of the primary and of the wrist picture that was decided upon, 0 to 255."""
-    sight = decision.sight
-    return float(sight.primary.image.mean()), float(sight.wrist.image.mean())

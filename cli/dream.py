@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from .bundle_path import BundlePath
 from .command import WrongUsage, example, shared_options
 from .report import Report
 
 
 @click.command("dream", epilog=example("dreamvla dream bundle recording -o dream"))
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BundlePath())
 @click.argument("recording", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make."

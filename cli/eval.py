@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 
@@ -24,11 +25,14 @@ CONTROL_SHARE = 4
         "dreamvla eval quantized --against bundle --seeds 500000:500100",
     ),
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BundlePath())
 @click.option("--episodes", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seeds", metavar="FROM:TO", help="Instead of --episodes; from 500000 on.")
-@click.option("--against", type=click.Path(path_type=Path), help="A bundle to compare with.")
+@click.option("--against", type=BundlePath(), help="A bundle to compare with.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--ray", help='Workers on a Ray cluster: its address, or "local". Needs the extra [ray].'
+)
 @click.option("--controls/--no-controls", default=True, help="Also who cannot know how.")
 @click.option(
     "-o",
@@ -44,6 +48,7 @@ def command(
     seeds: str | None,
     against: Path | None,
     workers: int,
+    ray: str | None,
     controls: bool,
     output: Path | None,
     report: Report,
@@ -65,14 +70,14 @@ def command(
     asked = trials(wanted) + (trials(few, tuple(CONTROLS)) if controls else [])
     with tempfile.TemporaryDirectory() as temporary:
         folder = output or Path(temporary)
-        log, times_s = _evaluated(bundle, asked, folder, workers, report)
+        log, times_s = _evaluated(bundle, asked, folder, workers, ray, report)
         done = {trial: log.done[trial] for trial in asked}
         document: dict[str, Any] = summary(done)
         if times_s:
             document["policy_rate_hz"] = 1 / statistics.median(times_s)
         if against is not None:
             place = folder / "against"
-            other, _ = _evaluated(against, trials(wanted), place, workers, report)
+            other, _ = _evaluated(against, trials(wanted), place, workers, ray, report)
             document["against"] = comparison(done, other.done)
         _show(document, report)
         report.document(document)
@@ -101,7 +106,7 @@ def _seeds(text: str) -> range:
 
 
 def _evaluated(
-    bundle: Path, asked: list[Any], folder: Path, workers: int, report: Report
+    bundle: Path, asked: list[Any], folder: Path, workers: int, ray: str | None, report: Report
 ) -> tuple[Any, list[float]]:
     """The log in a folder with all trials of a bundle, and how long its decisions took now."""
     from dreamvla_edge.runtime.bundle import open_bundle, sha256
@@ -120,7 +125,9 @@ def _evaluated(
     log = Log(folder)
     mark.write_text(identity)
     return log, evaluate(
-        bundle, asked, log, workers, lambda n, all_: report.progress(f"{bundle}: {n} of {all_}")
+        *(bundle, asked, log, workers),
+        lambda n, all_: report.progress(f"{bundle}: {n} of {all_}"),
+        ray,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect", epilog=example("dreamvla inspect bundle --plot mask.png"))
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BundlePath())
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the block mask as a PNG.")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @shared_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .bundle_path import BundlePath
 from .command import WrongUsage, example, shared_options
 from .report import Report
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("recording", type=click.Path(path_type=Path))
-@click.option("--policy", type=click.Path(path_type=Path), help="Bundle that sees it all again.")
+@click.option("--policy", type=BundlePath(), help="Bundle that sees it all again.")
 @click.option("--arm", type=click.Path(path_type=Path), help="Robot file whose arm moves again.")
 @click.option(
     "--speed",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 
@@ -38,7 +39,7 @@ HEIGHT, WIDTH = 480, 640
     ),
 )
 @click.argument("robot", type=click.Path(path_type=Path))
-@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.argument("bundle", type=BundlePath(), required=False)
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 
@@ -32,7 +33,7 @@ _SHOW_S = 0.2
         "dreamvla run bundle --robot robot.toml --instruction 'open the drawer' --record run1",
     ),
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BundlePath())
 @click.option(
     "--robot", "robot_file", type=click.Path(path_type=Path), required=True, help="Robot file."
 )

@@ -82,6 +82,7 @@ def command(
     from dreamvla_edge.runtime.errors import OutputError
     from dreamvla_edge.runtime.preprocess import Preprocessing
     from dreamvla_edge.runtime.tokenizer import Tokenizer
+    from dreamvla_edge.train.acting import Acting
     from dreamvla_edge.train.batch import Batches
     from dreamvla_edge.train.curves import CURVES, draw_curves
     from dreamvla_edge.train.examples import examples_of
@@ -109,7 +110,8 @@ def command(
     )
     try:
         origin = f"{sha256(checkpoint)} {examples.sha256}"
-        run = Run(network, Batches(examples, config, size, dreams, 0.0), plan, output, origin)
+        batches = Batches(examples, config, size, dreams, other_words=0.0)
+        run = Run(network, Acting(network, batches, windows), plan, output, origin)
     except ValueError as error:
         raise OutputError(
             str(error), "an empty folder, or one of the same run to go on with", "give another -o"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 
@@ -17,7 +18,7 @@ from .report import Report
         "dreamvla verify bundle --golden tests/golden --case calvin_small",
     ),
 )
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=BundlePath())
 @click.option("--golden", type=click.Path(path_type=Path), help="Folder of golden cases.")
 @click.option("--case", help="Which case of that folder.")
 @click.option("--seed", type=int, help="Seed of the case's observations.")

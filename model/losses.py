@@ -31,17 +31,19 @@ class Dream:
 class Windows:
     """B windows of S steps, and what came after each of them.
 
-    tokens (B, 77); images (B, S, 2, 3, h, w), normalised; states (B, S, 7 or 8);
+    tokens (B, 77); images (B, S, 2, 3, h, w), normalised, or what the vision path makes of them:
+    seen (B, S, 2, 1 + R, W), CLS and resampled tokens; states (B, S, 7 or 8);
     actions (B, S, P, 7): in the head's numbers, gripper 0 or 1; known (B, S, P): False after the
     end of an episode; slot: the one whose dreams are trained; dreams: by head, of that slot (B, …).
     """
 
     tokens: Tensor
-    images: Tensor
+    images: Tensor | None
     states: Tensor
     actions: Tensor
     known: Tensor
     slot: int = 0
+    seen: Tensor | None = None
     dreams: Mapping[str, Dream] = field(default_factory=dict)
 
 
@@ -75,8 +77,14 @@ def features_of(network: DreamVLA, windows: Windows) -> Tensor:
     batch, length = windows.states.shape[:2]
     slots = torch.arange(length).repeat(batch)
     text = network.text(windows.tokens).repeat_interleave(length, 0)[:, None]
-    images = windows.images.flatten(0, 2)
-    cls, patches = (part.reshape(-1, 2, *part.shape[1:]) for part in network.see(images))
+    if windows.seen is not None:
+        both = windows.seen.flatten(0, 1)
+        cls, patches = both[:, :, 0], both[:, :, 1:]
+    elif windows.images is not None:
+        images = windows.images.flatten(0, 2)
+        cls, patches = (part.reshape(-1, 2, *part.shape[1:]) for part in network.see(images))
+    else:
+        raise ValueError("windows without anything to see")
     seen = [network.project(cls[:, i], patches[:, i], name) for i, name in enumerate(CAMERAS)]
     vision = torch.cat([rows for _, rows in seen] + [rows for rows, _ in seen], 1)
     context = network.context(text, windows.states.flatten(0, 1), vision, slots)

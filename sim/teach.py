@@ -1,11 +1,12 @@
 """The expert's tries as recordings, like those of a person.
 
-    python -m dreamvla_edge.sim.teach FOLDER [--seeds 0:100] [--families touch push …]
+    python -m dreamvla_edge.sim.teach FOLDER [--seeds 0:100] [--families touch push …] [--by BUNDLE]
 
 FOLDER/<family>-<seed> is one recording each, which `dreamvla record export` and all else that
 reads recordings takes. Beside its frames lies the motion of the scene, from which more can be
 drawn: `motion.npz` with `qpos` (n, …), one row per step, as `Scene.show` takes it. What is there
-already is left alone, so that it goes on where it ended.
+already is left alone, so that it goes on where it ended. With --by a policy moves the arm, and the
+expert says what it should have done (Ross et al., "DAgger", AISTATS 2011).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +24,18 @@ import numpy as np
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of
 from dreamvla_edge.runtime.errors import DreamvlaError, RecordingError
-from dreamvla_edge.runtime.motion import gripper_command, state_vector
+from dreamvla_edge.runtime.motion import gripper_command, gripper_opening, state_vector
+from dreamvla_edge.runtime.policy import Policy
+from dreamvla_edge.runtime.recording.frames import ROLES
 from dreamvla_edge.runtime.recording.header import Header
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.step import Step
 
 from .demo import ARM, IMAGE, SPECIFICATION, action
 from .episode import RATE_HZ, STEPS, Episode
-from .expert import Expert
+from .evaluation.actors import PolicyActor
+from .evaluation.trial import Actor
+from .expert import STEP_RAD, Expert
 from .scene.layout import TRAINING
 from .scene.scene import Scene
 from .scene.views import Views
@@ -38,11 +44,13 @@ from .tasks import FAMILIES, Family
 MOTION = "motion.npz"
 
 
-def teach(scene: Scene, views: Views, family: Family, seed: int, folder: Path) -> bool:
-    """Records the expert's try at a seed; whether the task was done.
+def teach(
+    scene: Scene, views: Views, family: Family, seed: int, folder: Path, pupil: Actor | None = None
+) -> bool:
+    """Records the expert's try at a seed, or a pupil's; whether the task was done.
 
     folder: made here. What is kept as a step's action is what the expert wanted, without the
-    noise. Raises RecordingError if anything could not be written.
+    noise, whatever the pupil did. Raises RecordingError if anything could not be written.
     """
     episode = Episode(scene, family, seed)
     expert = Expert(scene, np.random.default_rng((seed, 1)))
@@ -60,17 +68,25 @@ def teach(scene: Scene, views: Views, family: Family, seed: int, folder: Path) -
             lossless=True,
         ),
     )
+    if pupil:
+        pupil.begin(episode.task.instruction, seed)
     command, motion = gripper_command(gripper, 1.0), []
     while not episode.done and episode.steps < STEPS and episode.is_driven:
         now_s = episode.lock.clock.monotonic()
         motion.append(scene.data.qpos.copy())
-        for role in ("primary", "wrist"):
-            recorder.frame(role, views.image(role), now_s)
+        frames = {role: views.image(role) for role in ROLES}
+        for role, frame in frames.items():
+            recorder.frame(role, frame, now_s)
         reading, first = episode.lock.reading(), episode.steps == 0
         state = state_vector(SPECIFICATION.state, description, chain, reading, command)
         shown = expert.act(episode.progress, episode.goal)
         wanted = action(shown.delta, shown.opening)
-        episode.step(np.clip(episode.goal + shown.done, chain.lower, chain.upper), shown.opening)
+        done, move = wanted, shown.done
+        if pupil:
+            done = pupil.act(frames["primary"], frames["wrist"], state)
+            move = np.asarray(done[: len(move)] * STEP_RAD, np.float64)
+        opening = gripper_opening(gripper, float(done[-1]))
+        episode.step(np.clip(episode.goal + move, chain.lower, chain.upper), opening)
         recorder.report(episode.lock.desk.report)
         recorder.step(
             Step(
@@ -84,11 +100,11 @@ def teach(scene: Scene, views: Views, family: Family, seed: int, folder: Path) -
                 action=wanted,
                 times_ns=np.array([round((now_s + 1 / RATE_HZ) * 1e9)], np.int64),
                 joints=episode.goal[None],
-                gripper=np.array([shown.opening]),
+                gripper=np.array([opening]),
                 spans={},
             )
         )
-        command = float(wanted[-1])
+        command = float(done[-1])
     written = recorder.close("success" if episode.done else "failure")
     if written.dropped or written.stopped:
         raise RecordingError(
@@ -106,13 +122,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, end = options.seeds
     scene = Scene(load_description(ARM))
     try:
-        with Views(scene, IMAGE) as views:
+        with ExitStack() as stack:
+            views = stack.enter_context(Views(scene, IMAGE))
+            pupil = None
+            if options.by is not None:
+                pupil = PolicyActor(stack.enter_context(Policy(options.by, threads=1)))
             for seed in range(first, end):
                 for name in options.families:
                     folder = options.folder / f"{name}-{seed}"
                     if (folder / MOTION).exists():
                         continue
-                    done = teach(scene, views, FAMILIES[name], seed, folder)
+                    done = teach(scene, views, FAMILIES[name], seed, folder, pupil)
                     print(f"{folder}: {'done' if done else 'not done'}", flush=True)
     except DreamvlaError as error:
         print(f"teach: {error}", file=sys.stderr)
@@ -126,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="where the recordings go")
     parser.add_argument("--seeds", type=_seeds, default=(0, 10), help="FROM:TO, TO not included")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=[*FAMILIES])
+    parser.add_argument("--by", type=Path, help="bundle of a policy that moves the arm")
     return parser
 
 

@@ -20,7 +20,8 @@ class Batches:
 
     dreams: whether with what should be dreamt, for the heads that there are targets for;
     other_words: chance that a word is exchanged for any other, so that a word which was never
-    heard in training does no harm.
+    heard in training does no harm; seen: what eyes that learn no more make of every picture
+    (`eyes.seen_by`), so that they need not look again.
     """
 
     def __init__(
@@ -30,10 +31,10 @@ class Batches:
         preprocessing: Preprocessing,
         dreams: bool,
         other_words: float,
+        seen: NDArray[np.float16] | None = None,
     ) -> None:
         self._examples, self._config, self._other_words = examples, config, other_words
-        self._mean = torch.tensor(preprocessing.mean)[:, None, None]
-        self._std = torch.tensor(preprocessing.std)[:, None, None]
+        self._preprocessing, self._seen = preprocessing, seen
         known = {"image", *examples.dreams} if dreams else set()
         self.heads = tuple(head.name for head in config.dreams if head.name in known)
         ends = examples.first[1:]
@@ -54,7 +55,8 @@ class Batches:
         slot = int(random.integers(config.window))
         return Windows(
             tokens=torch.from_numpy(self._words(self._episode[start], random)),
-            images=self._pictures(at),
+            images=self._pictures(at) if self._seen is None else None,
+            seen=None if self._seen is None else torch.from_numpy(self._seen[at]).float(),
             states=torch.from_numpy(examples.states[at]),
             actions=torch.from_numpy(examples.actions[np.minimum(ahead, end - 1)]),
             known=torch.from_numpy(ahead < end),
@@ -64,8 +66,7 @@ class Batches:
 
     def _pictures(self, at: NDArray[np.int64]) -> Tensor:
         """Normalised images (…, 2, 3, h, w) of frames (…)."""
-        images = torch.from_numpy(self._examples.images[at]).movedim(-1, -3)
-        return (images / 255 - self._mean) / self._std
+        return normalised(self._examples.images[at], self._preprocessing)
 
     def _words(self, episodes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
         tokens = self._examples.tokens[episodes].astype(np.int64)
@@ -86,3 +87,11 @@ class Batches:
                 values = torch.from_numpy(self._examples.dreams[name][later]).float()
                 found[name] = Dream(values, whole.expand(values.shape[:-1]))
         return found
+
+
+def normalised(images: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Pictures (…, h, w, 3) as a network sees them (…, 3, h, w)."""
+    mean, std = (
+        torch.tensor(part)[:, None, None] for part in (preprocessing.mean, preprocessing.std)
+    )
+    return (torch.from_numpy(images).movedim(-1, -3) / 255 - mean) / std

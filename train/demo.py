@@ -3,21 +3,25 @@
     python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 40000] [--runs dreams-0 …]
 
 Each stage leaves a part of FOLDER and is not done again: `recordings` (sim.teach), `examples`,
-and one folder for each run: `dreams-N` and `plain-N` differ in the dream losses alone. Stopped
-with Ctrl-C or otherwise, it goes on from the last state that was written. `weights.safetensors`
-in a run's folder are its averaged weights, fp16, under the released names.
+`eyes` (see `eyes`), and one folder for each run in `runs`: `dreams-N` and `plain-N` differ in the
+dream losses alone. Stopped with Ctrl-C or otherwise, it goes on from the last state that was
+written. `weights.safetensors` in a run's folder are its averaged weights, fp16, under the
+released names.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from dreamvla_edge.export.data_set import DataSet, ModelHints
 from dreamvla_edge.export.tokenizer import write_tokenizer
@@ -36,12 +40,14 @@ from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.sim.scene.views import Views
 from dreamvla_edge.sim.teach import MOTION
 
+from .acting import Acting
 from .batch import Batches
 from .curves import draw_curves
 from .examples import Examples, examples_of
+from .eyes import Eyes, Sights, seen_by
 from .plan import Plan
 from .run import LOG, Run
-from .scene import SEMANTICS, dreams, shown
+from .scene import SEMANTICS, known, shown
 from .weights import write_weights
 
 _WIDTH, _HEADS, _LAYERS, _PATCH = 128, 2, 4, 16  # heads of 64 and patches of 16, as released
@@ -76,6 +82,8 @@ PREPROCESSING = Preprocessing(size=IMAGE)
 WEIGHTS = "weights.safetensors"
 _RUNS = ("dreams-0", "plain-0", "dreams-1", "plain-1")
 _OTHER_WORDS = 0.06
+_EYES = Plan(steps=1, windows=32)
+"""But for its steps; a window is one step with both pictures."""
 _CORES, _PART = 2, 40
 """Processes that record and gather; recordings that one of them takes at a time."""
 _SAVED = 1000
@@ -85,7 +93,13 @@ _SAVED = 1000
 def plan(name: str, steps: int) -> Plan:
     """Of a run by its name: `dreams-N` or `plain-N`, N the seed."""
     kind, _, seed = name.partition("-")
-    return Plan(steps, dreams=kind == "dreams", other_words=_OTHER_WORDS, seed=int(seed))
+    return Plan(
+        steps,
+        dreams=kind == "dreams",
+        other_words=_OTHER_WORDS,
+        frozen=("vision_encoder.", "perceiver_resampler."),
+        seed=int(seed),
+    )
 
 
 def teach(folder: Path, seeds: tuple[int, int]) -> None:
@@ -101,38 +115,70 @@ def teach(folder: Path, seeds: tuple[int, int]) -> None:
         raise SystemExit("the expert could not be recorded; see above")
 
 
-def gather(recordings: Path, tokenizer: Path) -> Examples:
-    """Examples of all recordings in a folder, with all that the scene knows of them."""
+def gather(recordings: Path, tokenizer: Path, folder: Path) -> None:
+    """Saves examples of all recordings in a folder, with all that the scene knows of them."""
     folders = sorted(path for path in recordings.iterdir() if (path / MOTION).exists())
     parts = [folders[i : i + _PART] for i in range(0, len(folders), _PART)]
+    own = folder.with_name(f"{folder.name}-parts")
+    tasks = [(part, tokenizer, own / str(i)) for i, part in enumerate(parts)]
     with get_context("spawn").Pool(_CORES) as pool:  # a process that draws cannot be copied
-        return Examples.joined(pool.starmap(_part, [(part, tokenizer) for part in parts]))
+        pool.starmap(_part, tasks, chunksize=1)
+    Examples.join([Examples.load(own / str(i)) for i in range(len(parts))], folder)
+    shutil.rmtree(own)
 
 
-def _part(folders: Sequence[Path], tokenizer: Path) -> Examples:
+def _part(folders: Sequence[Path], tokenizer: Path, folder: Path) -> None:
+    if folder.exists():
+        return
     scene = Scene(load_description(ARM))
     with Views(scene, IMAGE) as views:
-        known = dreams(scene, views, folders, _PATCH)
+        dreams, sights = known(scene, views, folders, _PATCH)
     tokens = Tokenizer(tokenizer)
-    return examples_of(
-        shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokens, NETWORK.window, known
-    )
+    examples_of(
+        *(shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokens, NETWORK.window),
+        dreams=dreams,
+        sights=sights,
+    ).save(folder)
 
 
-def train(name: str, examples: Examples, steps: int, folder: Path) -> None:
+def open_eyes(examples: Examples, folder: Path, steps: int) -> dict[str, Tensor]:
+    """The vision path after its lessons, by the names of its weights."""
+    eyes = Eyes(initial_network(NETWORK, _EYES.seed))
+    lesson = Sights(eyes, examples, PREPROCESSING, _EYES.windows)
+    run = Run(eyes, lesson, replace(_EYES, steps=steps), folder, examples.sha256)
+    _go(run, lambda: draw_curves({"eyes": folder / LOG}, folder))
+    return {name: w for name, w in run.averaged().items() if not name.startswith("read_")}
+
+
+def train(
+    name: str, examples: Examples, eyes: Mapping[str, Tensor], steps: int, folder: Path
+) -> None:
     """One run to its end, and its weights."""
     own = plan(name, steps)
-    batches = Batches(examples, NETWORK, PREPROCESSING, own.dreams, own.other_words)
-    run = Run(initial_network(NETWORK, own.seed), batches, own, folder, examples.sha256)
+    network = initial_network(NETWORK, own.seed)
+    network.load_state_dict({**network.state_dict(), **eyes})
+    seen = seen_by(network, examples, PREPROCESSING)
+    batches = Batches(examples, NETWORK, PREPROCESSING, own.dreams, own.other_words, seen)
+    lesson = Acting(network, batches, own.windows)
+    run = Run(network, lesson, own, folder, examples.sha256)
 
-    def tell(line: dict[str, float]) -> None:
-        print(name, *(f"{key} {value:.4g}" for key, value in line.items()), flush=True)
-
-    while run.step < steps:
-        run.go(run.step + _SAVED, tell)
-        run.save()
+    def kept() -> None:
         write_weights(run.averaged(), folder / WEIGHTS)
         draw_curves({p.parent.name: p for p in folder.parent.glob(f"*/{LOG}")}, folder.parent)
+
+    _go(run, kept)
+
+
+def _go(run: Run, saved: Callable[[], None]) -> None:
+    """A run to its end; saved: called with every state that is written."""
+
+    def tell(line: dict[str, float]) -> None:
+        print(run.folder.name, *(f"{key} {value:.4g}" for key, value in line.items()), flush=True)
+
+    while run.step < run.plan.steps:
+        run.go(run.step + _SAVED, tell)
+        run.save()
+        saved()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,12 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not kept.exists():
         teach(folder / "recordings", options.seeds)
         print("gathering examples", flush=True)
-        gather(folder / "recordings", folder / "tokenizer.json").save(kept)
+        gather(folder / "recordings", folder / "tokenizer.json", kept)
     examples = Examples.load(kept)
     print(f"{len(examples)} steps of {len(examples.tokens)} episodes, {examples.sha256}")
     print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)
+    eyes = open_eyes(examples, folder / "eyes", options.eyes)
     for name in options.runs:
-        train(name, examples, options.steps, folder / name)
+        train(name, examples, eyes, options.steps, folder / "runs" / name)
     return 0
 
 
@@ -159,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="where everything goes")
     parser.add_argument("--seeds", type=_seeds, default=(0, 300), help="FROM:TO, TO not included")
+    parser.add_argument("--eyes", type=int, default=8000, help="steps for the eyes")
     parser.add_argument("--steps", type=int, default=40_000, help="of every run")
     parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")
     return parser

@@ -32,7 +32,7 @@ class Examples:
     8): raw; actions (n, 7): in the head's numbers, gripper 0 or 1; tokens (episodes, 77); first
     (episodes + 1,): where each begins, and n; moves (n, 2, N): patches in which the frame AHEAD
     steps later differs by motion, all False where there is none; dreams: by head, what it should
-    see in each frame itself (n, 2, N, C).
+    see in each frame itself (n, 2, N, C); sights: what a scene knows of each frame (`scene`).
     """
 
     images: NDArray[np.uint8]
@@ -42,6 +42,7 @@ class Examples:
     first: NDArray[np.int64]
     moves: NDArray[np.bool_]
     dreams: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    sights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,46 +68,49 @@ class Examples:
     @classmethod
     def load(cls, folder: Path) -> Examples:
         """What `save` wrote; arrays stay on the disk until they are looked at."""
-        arrays = {
-            path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
-            for path in folder.glob("*.npy")
-        }
-        own = {name: array for name, array in arrays.items() if not name.startswith(_DREAM)}
-        dreams = {
-            name.removeprefix(_DREAM): array
-            for name, array in arrays.items()
-            if name.startswith(_DREAM)
-        }
-        return cls(**own, dreams=dreams)
+        found: dict[str, Any] = {name: {} for name in _MAPPINGS}
+        for path in folder.glob("*.npy"):
+            kind, _, name = path.stem.partition("-")
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if name:
+                found[kind][name] = array
+            else:
+                found[kind] = array
+        return cls(**found)
 
-    @classmethod
-    def joined(cls, parts: Sequence[Examples]) -> Examples:
-        """All of several, one after the other; the heads are those of the first."""
-
-        def column(name: str) -> NDArray[Any]:
-            return np.concatenate([getattr(part, name) for part in parts])
-
+    @staticmethod
+    def join(parts: Sequence[Examples], folder: Path) -> None:
+        """Saves all of several, one after the other, without holding them all in memory."""
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        arrays = [part._arrays() for part in parts]
         starts = np.cumsum([0, *(len(part) for part in parts)])
-        first = [part.first[:-1] + start for part, start in zip(parts, starts, strict=False)]
-        return cls(
-            images=column("images"),
-            states=column("states"),
-            actions=column("actions"),
-            tokens=column("tokens"),
-            first=np.append(np.concatenate(first), starts[-1]),
-            moves=column("moves"),
-            dreams={
-                name: np.concatenate([part.dreams[name] for part in parts])
-                for name in parts[0].dreams
-            },
-        )
+        for name, like in arrays[0].items():
+            path = partial / f"{name}.npy"
+            if name == "first":
+                first = [a[name][:-1] + start for a, start in zip(arrays, starts, strict=False)]
+                np.save(path, np.append(np.concatenate(first), starts[-1]))
+                continue
+            shape = (sum(len(own[name]) for own in arrays), *like.shape[1:])
+            whole = np.lib.format.open_memmap(path, "w+", like.dtype, shape)
+            at = 0
+            for own in arrays:
+                whole[at : at + len(own[name])] = own[name]
+                at += len(own[name])
+            whole.flush()
+        partial.rename(folder)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dreams"}
-        return own | {f"{_DREAM}{name}": array for name, array in sorted(self.dreams.items())}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _MAPPINGS}
+        return own | {
+            f"{kind}-{name}": array
+            for kind in _MAPPINGS
+            for name, array in sorted(getattr(self, kind).items())
+        }
 
 
-_DREAM = "dream-"
+_MAPPINGS = ("dreams", "sights")
 
 
 def examples_of(
@@ -117,10 +121,11 @@ def examples_of(
     tokens: Callable[[str], NDArray[np.int32]],
     window: int,
     dreams: Mapping[str, NDArray[np.float16]] | None = None,
+    sights: Mapping[str, NDArray[Any]] | None = None,
 ) -> Examples:
     """What a network with `patch` [pixel] and `window` steps learns from.
 
-    tokens: of an instruction, (1, 77); dreams: the field, if anything is known. Raises
+    tokens: of an instruction, (1, 77); dreams, sights: the fields, if anything is known. Raises
     RecordingError if an episode is shorter than the window, and ObservationError if frames are
     not as the specification says.
     """
@@ -154,6 +159,7 @@ def examples_of(
         np.array(first),
         np.concatenate(moves),
         dreams or {},
+        sights or {},
     )
 
 

@@ -6,20 +6,16 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dreamvla_edge.model.losses import losses, total
-from dreamvla_edge.model.network import DreamVLA
-
-from .batch import Batches
 from .plan import Plan
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -29,21 +25,25 @@ _CLIP = 1.0
 """Largest norm of a gradient."""
 
 
+Lesson = Callable[[np.random.Generator], Mapping[str, Tensor]]
+"""Draws what one step learns from, all from the generator: `loss`, and what is logged beside."""
+
+
 class Run:
     """Trains a network in a folder of its own.
 
     folder: holds STATE (written whole or not at all) and LOG; one with a state of the same plan
-    and origin is gone on with. network: with its first weights; only those that the losses reach
-    change. origin: names the examples and the first weights. Raises ValueError if the folder
-    holds another run.
+    and origin is gone on with. network: with its first weights; only those that the loss of the
+    lesson reaches change. origin: names the examples and the first weights. Raises ValueError if
+    the folder holds another run.
     """
 
     def __init__(
-        self, network: DreamVLA, batches: Batches, plan: Plan, folder: Path, origin: str
+        self, network: nn.Module, lesson: Lesson, plan: Plan, folder: Path, origin: str
     ) -> None:
         self.network, self.plan, self.folder = network, plan, folder
         self._identity = {"plan": json.dumps(asdict(plan)), "origin": origin}
-        self._batches = batches
+        self._lesson = lesson
         self._weights = {
             name: weight
             for name, weight in network.named_parameters()
@@ -104,18 +104,15 @@ class Run:
         os.replace(partial, self.folder / STATE)
 
     def _advance(self) -> dict[str, float]:
-        """One step of the optimizer; every loss, and their weighted sum."""
+        """One step of the optimizer; what the lesson says."""
         plan = self.plan
         # Of the step alone, so that a run that goes on draws what it would have drawn.
         random = np.random.default_rng((plan.seed, self.step))
-        windows = self._batches.draw(plan.windows, random)
-        noise = torch.Generator().manual_seed(int(random.integers(2**62)))
         # The fused attention's way back takes four times as long as that of its parts on a CPU.
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            found = losses(self.network, windows, noise)
-        loss = total(found)
+            found = self._lesson(random)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        found["loss"].backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._weights.values(), _CLIP)
         for group in self._optimizer.param_groups:
             group["lr"] = plan.rate_at(self.step)
@@ -126,7 +123,7 @@ class Run:
             torch._foreach_lerp_(
                 list(self._average.values()), list(self._weights.values()), 1 - keep
             )
-        return {name: value.item() for name, value in {"loss": loss, **found}.items()}
+        return {name: value.item() for name, value in found.items()}
 
     def _load(self) -> None:
         state: dict[str, Any] = torch.load(self.folder / STATE, weights_only=True)

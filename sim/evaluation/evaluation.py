@@ -130,15 +130,17 @@ def evaluate(
     log: Log,
     workers: int,
     tell: Callable[[int, int], None],
+    ray: str | None = None,
 ) -> list[float]:
     """Plays all that the log does not hold; how long the policy's decisions took [s].
 
     workers: processes, each with a policy and a scene; their number changes no result. tell: of
-    how many trials there are results now, and how many there will be.
+    how many trials there are results now, and how many there will be. ray: a cluster's address,
+    see `cluster`.
     """
     open_ = [trial for trial in asked if trial not in log.done]
     times_s: list[float] = []
-    with _results(bundle, open_, workers) as results:
+    with _results(bundle, open_, workers, ray) as results:
         for number, (trial, played, times) in enumerate(results, len(asked) - len(open_) + 1):
             log.add(trial, played)
             times_s += times
@@ -146,13 +148,22 @@ def evaluate(
     return times_s
 
 
-_Results = Iterator[tuple[Asked, Played, tuple[float, ...]]]
+Results = Iterator[tuple[Asked, Played, tuple[float, ...]]]
+"""What was tried, how it went, and how long the policy's decisions took [s]."""
 _stages: list[Stage] = []
 """This process's own, in one that `evaluate` has started."""
 
 
 @contextmanager
-def _results(bundle: Path, asked: Sequence[Asked], workers: int) -> Iterator[_Results]:
+def _results(
+    bundle: Path, asked: Sequence[Asked], workers: int, ray: str | None
+) -> Iterator[Results]:
+    if ray is not None:
+        from .cluster import results_on_ray
+
+        with results_on_ray(bundle, asked, workers, ray) as results:
+            yield results
+        return
     if workers == 1 or len(asked) < 2:
         with Stage(bundle) as stage:
             yield ((trial, *stage.play(trial)) for trial in asked)

@@ -23,7 +23,7 @@ _RADIUS_M, _AZIMUTH_RAD, _APART_M = (0.17, 0.26), 0.65, 0.08
 _CENTRE_M = (0.0388, 0.0)  # the axis of the SO-101's shoulder
 _BOWL, _CHEST = (0.21, -1.4), (0.27, 1.4)  # distance [m] and azimuth [rad]
 _SHIFT_M, _SHIFT_RAD = 0.015, 0.08
-_CAMERA_M, _LOOK_M = (0.02, 0.02, 0.02), (0.01, 0.01, 0.01)  # standard deviations
+_CAMERA_M, _LOOK_M = (0.01, 0.01, 0.01), (0.005, 0.005, 0.005)  # standard deviations
 _START_RAD = 0.12
 TRAINING = 500_000
 """Seeds below are for training, the others for evaluation."""

@@ -135,7 +135,7 @@ def _judge(rig: Rig, cell: Cell, begin_ns: int) -> Outcome:
         else None,
         state.name if state and not gone else "gone",
         rig.reason,
-        _gap_s(stamps[: last + 2], [r for r in rig.reports if r["deadline_ns"] > begin_ns]),
+        _gap_s(stamps[: last + 2], reports),
     )
 
 

@@ -134,7 +134,7 @@ class People:
         self._joints, self._clock, self._random = joints, clock, chance
         self._number, self._silent_until, self.state = 0, 0, State.CONNECT
         self.fed, self.states, self.happened = 0, Counter[State](), Counter[str]()
-        self._mend_at = self.cleared = 0
+        self._mend_at = self.cleared = self.lowered = 0
 
     def receive(self) -> Received:
         """What comes in before this cycle."""
@@ -148,6 +148,7 @@ class People:
             word = self._random.choice((Order.STOP, Order.LOWER, Order.HOLD, None))
             self.happened[word.name if word is not None else "policy gone"] += 1
             gone = word is None
+            self.lowered = cycle if word is Order.LOWER else self.lowered
             commands += [] if word is None else [Command(word, reason="chance")]
         if self.state in LATCHED and self._random.random() < 0.01:
             self.happened["CLEAR"] += 1
@@ -223,8 +224,9 @@ class LockStep:
             eases = people.state is State.FAULT and self.clock.cycle - failed <= EASES_CYCLES
             unfed = self.clock.cycle - people.fed > STANDS_CYCLES and not eases
             moved = joints.writes > writes and np.abs(joints.goal - goal).max() > ROUNDING
-            # The cycle in which lowering ends still belongs to it.
-            if moved and unfed and State.LOWER not in (before, people.state):
+            # The cycle in which lowering ends belongs to it, also if it began in the same one.
+            lowers = State.LOWER in (before, people.state) or people.lowered == self.clock.cycle
+            if moved and unfed and not lowers:
                 raise AssertionError(f"moves in {people.state.name}, nobody asks for it")
             if before in LATCHED and people.state not in (*LATCHED, State.LOWER):
                 assert people.cleared == self.clock.cycle, f"{before.name} was not cleared"

@@ -60,7 +60,7 @@ def test_five_steps_move_a_virtual_arm(made_bundle: Bundle) -> None:
     with (
         Policy(made_bundle, seed=0) as policy,
         virtual_arm(description) as bus,
-        closing(connect(description, bus.port)) as arm,
+        closing(connect(description, bus.port, latency_s=5.0)) as arm,
     ):
         policy.reset("open the drawer")
         arm.identify()

@@ -107,3 +107,27 @@ def test_the_program_goes_on_where_it_ended(
     assert capsys.readouterr().out.count("done") == 2
     with pytest.raises(SystemExit):
         teach.main([*arguments, "499999:500001"])
+
+
+class Stubborn:
+    """Turns its first joint and nothing else, the gripper open."""
+
+    def begin(self, instruction: str, seed: int) -> None:
+        """Listens to nothing."""
+
+    def act(self, primary: object, wrist: object, state: object) -> np.ndarray:
+        """Half a step."""
+        return np.array([0.5, 0, 0, 0, 0, 0, 1], np.float32)
+
+
+def test_a_pupil_moves_and_the_expert_says_what_was_right(scene: Scene, tmp_path: Path) -> None:
+    """States follow the one, actions the other."""
+    with Views(scene, IMAGE) as views:
+        assert not teach.teach(scene, views, FAMILIES["lift"], SEED, tmp_path / "a", Stubborn())
+    (shown,) = demonstrations(open_recording(tmp_path / "a"))
+    turned = np.diff(shown.states[2:12, 0])
+    np.testing.assert_allclose(turned, 0.5 * STEP_RAD, atol=0.01)
+    assert np.abs(np.diff(shown.states[:12, 1:5], axis=0)).max() < 0.02
+    assert (shown.states[1:, 6] == 1).all()
+    # It stands ever further from the block, so the way back is to the other side.
+    assert (shown.actions[20:60, 0] < 0).all()

@@ -16,7 +16,7 @@ from dreamvla_edge.train.examples import Examples
 from dreamvla_edge.train.plan import Plan
 from dreamvla_edge.train.run import STATE
 
-WANTED = ("--seeds", "0:2", "--steps", "3", "--runs", "dreams-0", "plain-0")
+WANTED = ("--seeds", "0:2", "--eyes", "3", "--steps", "3", "--runs", "dreams-0", "plain-0")
 
 
 def test_runs_differ_in_their_dreams_and_seeds_alone() -> None:
@@ -37,10 +37,10 @@ def test_from_nothing(tmp_path: Path) -> None:
     assert demo.main([str(tmp_path), *WANTED]) == 0
     examples = Examples.load(tmp_path / "examples")
     assert len(examples.tokens) == 10 and {"depth", "sam"} == set(examples.dreams)
-    assert np.asarray(Image.open(tmp_path / "curves.png")).std() > 5
+    assert np.asarray(Image.open(tmp_path / "runs" / "curves.png")).std() > 5
     found = {}
     for name in ("dreams-0", "plain-0"):
-        weights = tmp_path / name / demo.WEIGHTS
+        weights = tmp_path / "runs" / name / demo.WEIGHTS
         assert weights.stat().st_size <= 14e6
         found[name] = load_network(weights, hints(demo.DATA_SET))
         assert found[name].config == demo.NETWORK
@@ -48,7 +48,7 @@ def test_from_nothing(tmp_path: Path) -> None:
         torch.equal(*(found[name].get_parameter("depth_decoder_pred.weight") for name in found))
     ]
     assert heads == [False]
-    before = {p: p.read_bytes() for p in tmp_path.glob("*/weights.safetensors")}
-    (tmp_path / "plain-0" / STATE).unlink()
+    before = {p: p.read_bytes() for p in tmp_path.glob("runs/*/weights.safetensors")}
+    (tmp_path / "runs" / "plain-0" / STATE).unlink()
     assert demo.main([str(tmp_path), *WANTED]) == 0
-    assert before == {p: p.read_bytes() for p in tmp_path.glob("*/weights.safetensors")}
+    assert before == {p: p.read_bytes() for p in tmp_path.glob("runs/*/weights.safetensors")}

@@ -23,11 +23,11 @@ from dreamvla_edge.sim.scene.layout import COLOURS
 from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.sim.scene.views import FIRST_BLOCK, Views
 from dreamvla_edge.sim.tasks import FAMILIES, draw
-from dreamvla_edge.sim.teach import teach
+from dreamvla_edge.sim.teach import MOTION, teach
 from dreamvla_edge.train.batch import Batches
 from dreamvla_edge.train.demo import NETWORK, PREPROCESSING
 from dreamvla_edge.train.examples import AHEAD, Examples, examples_of
-from dreamvla_edge.train.scene import dreams
+from dreamvla_edge.train.scene import LANDMARKS, known
 
 SEEDS = {"touch": 3, "lift": 4}
 
@@ -68,9 +68,11 @@ def examples(
 ) -> Examples:
     """Everything that is known of them."""
     with Views(scene, IMAGE) as views:
-        known = dreams(scene, views, folders, NETWORK.patch)
+        dreams, sights = known(scene, views, folders, NETWORK.patch)
     return examples_of(
-        shown, SPECIFICATION, PREPROCESSING, NETWORK.patch, tokenizer, NETWORK.window, known
+        *(shown, SPECIFICATION, PREPROCESSING, NETWORK.patch, tokenizer, NETWORK.window),
+        dreams=dreams,
+        sights=sights,
     )
 
 
@@ -95,7 +97,7 @@ def test_a_data_set_gives_the_same_examples(
         *(read_calvin(tmp_path), SPECIFICATION, PREPROCESSING, NETWORK.patch),
         *(tokenizer, NETWORK.window),
     )
-    assert found.sha256 == replace(examples, dreams={}).sha256 != examples.sha256
+    assert found.sha256 == replace(examples, dreams={}, sights={}).sha256 != examples.sha256
 
 
 def test_a_batch_is_windows_of_one_episode(examples: Examples) -> None:
@@ -168,17 +170,57 @@ def test_dreams_know_the_scene(examples: Examples, scene: Scene) -> None:
     assert {c for c, share in zip(COLOURS, seen, strict=True) if share > 0} == present
 
 
+def test_sights_know_where_things_are(
+    examples: Examples, folders: list[Path], scene: Scene
+) -> None:
+    """In the base for the primary camera, in the tool for the wrist's; against the scene itself."""
+    places = examples.sights["places"].astype(float)
+    things = examples.sights["things"]
+    assert places.shape == (len(examples), 2, LANDMARKS, 5)
+    seen = ~np.isnan(places[..., 0])
+    for number, (colour, kind) in enumerate(zip(COLOURS, range(FIRST_BLOCK, 99), strict=False)):
+        pixels = (things == kind).sum((2, 3))
+        assert (seen[pixels > 20, number]).all() and not (seen[pixels == 0, number]).any(), colour
+    name, seed = next(iter(SEEDS.items()))
+    scene.reset(draw(FAMILIES[name], seed, 5).layout)
+    checked = 0
+    for frame, qpos in enumerate(np.load(folders[0] / MOTION)["qpos"]):
+        scene.show(qpos)
+        tool = scene.tool
+        spots = [scene.block(colour).position for colour in COLOURS] + [scene.bowl, scene.handle]
+        for number, spot in enumerate(spots):
+            primary, wrist = places[frame, :, number]
+            if seen[frame, 0, number]:
+                np.testing.assert_allclose(primary[:3], spot, atol=3e-4)
+            if seen[frame, 1, number]:
+                there = tool.position + tool.rotation @ wrist[:3]
+                np.testing.assert_allclose(there, spot, atol=5e-4)
+                checked += 1
+            if seen[frame, :, number].all() and number < len(COLOURS):
+                along = scene.block([*COLOURS][number]).rotation[:, 0]
+                for turned, axis in ((primary, along), (wrist, tool.rotation.T @ along)):
+                    yaw = 4 * np.arctan2(axis[1], axis[0])
+                    np.testing.assert_allclose(turned[3:], [np.cos(yaw), np.sin(yaw)], atol=1e-3)
+    assert checked > 10
+
+
 def test_they_can_be_kept_and_joined(examples: Examples, tmp_path: Path) -> None:
     """Bit for bit."""
     examples.save(tmp_path / "kept")
     kept = Examples.load(tmp_path / "kept")
     assert kept.sha256 == examples.sha256
-    both = Examples.joined([examples, kept])
+    Examples.join([examples, kept], tmp_path / "both")
+    both = Examples.load(tmp_path / "both")
     assert len(both) == 2 * len(examples)
     ends = [*examples.first, *(examples.first[1:] + len(examples))]
     np.testing.assert_array_equal(both.first, ends)
+    halves = {"dreams": both.dreams, "sights": both.sights}
+    for kind, arrays in halves.items():
+        assert arrays.keys() == getattr(examples, kind).keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array[len(examples) :], getattr(examples, kind)[name])
     for field in fields(examples):
-        if field.name not in ("first", "dreams"):
+        if field.name not in ("first", *halves):
             half = getattr(both, field.name)[len(getattr(examples, field.name)) :]
             np.testing.assert_array_equal(half, getattr(examples, field.name))
 

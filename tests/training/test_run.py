@@ -15,6 +15,7 @@ from dreamvla_edge.model.losses import features_of
 from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.model.schedule import ddim
 from dreamvla_edge.runtime.preprocess import Preprocessing
+from dreamvla_edge.train.acting import Acting
 from dreamvla_edge.train.batch import Batches
 from dreamvla_edge.train.examples import Examples
 from dreamvla_edge.train.plan import Plan
@@ -57,7 +58,9 @@ def run(folder: Path, plan: Plan, seed: int = 0) -> Run:
     """A run of its own."""
     pre = Preprocessing(size=SIZE)
     batches = Batches(examples(seed), NETWORK, pre, plan.dreams, plan.other_words)
-    return Run(initial_network(NETWORK, 0), batches, plan, folder, f"examples {seed}")
+    network = initial_network(NETWORK, 0)
+    lesson = Acting(network, batches, plan.windows)
+    return Run(network, lesson, plan, folder, f"examples {seed}")
 
 
 def nothing(_: object) -> None:

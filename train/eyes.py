@@ -1,0 +1,122 @@
+"""Eyes before hands: the vision path learns what is where before anything acts on it.
+
+The released network's eyes were trained on pictures before they saw a robot (MAE, CLIP). Those of
+the demo are taught by the scene: which thing covers what (for the patches), and where the
+landmarks are (for CLS and the resampled tokens, of which alone the backbone knows). What reads
+that out is thrown away afterwards. All runs of a comparison get the same eyes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dreamvla_edge.model.network import DreamVLA
+from dreamvla_edge.runtime.preprocess import Preprocessing
+from dreamvla_edge.runtime.recording.frames import ROLES
+
+from .batch import normalised
+from .examples import Examples
+from .scene import LANDMARKS, SEMANTICS
+
+CELLS = 4
+"""Cells along an edge of a patch in which it is told what is seen."""
+_VALUES = 5
+_UNIT = torch.tensor([0.05, 0.05, 0.05, 1.0, 1.0])  # errors [m] that weigh as much as a yaw's
+_BLOCKS = LANDMARKS - 2
+_WEIGHTS = {"things": 1.0, "seen": 0.3, "places": 1.0}
+
+
+class Eyes(nn.Module):
+    """The vision path of a network under its names, with what reads it out."""
+
+    def __init__(self, network: DreamVLA) -> None:
+        super().__init__()
+        config = network.config
+        width, rows = config.vision.width, 1 + config.resampler.latents
+        self.patch = config.patch
+        self.vision_encoder = network.vision_encoder
+        self.perceiver_resampler = network.perceiver_resampler
+        self.read_things = nn.Linear(width, CELLS**2 * SEMANTICS)
+        self.read_places = nn.ModuleList(
+            nn.Linear(rows * width, LANDMARKS * (1 + _VALUES)) for _ in ROLES
+        )
+
+    def losses(self, images: Tensor, things: Tensor, places: Tensor) -> dict[str, Tensor]:
+        """Of images (n, 2, 3, h, w), things (n, 2, h, w) and places (n, 2, LANDMARKS, 5).
+
+        Beside them the mean error of places by camera [mm], which has no weight in `loss`.
+        """
+        cls, patches = self.vision_encoder(images.flatten(0, 1))
+        rows = torch.cat([cls[:, None], self.perceiver_resampler(patches)], 1).flatten(1)
+        told = self.read_things(patches).float().reshape(*patches.shape[:2], CELLS**2, SEMANTICS)
+        found = {"things": -(_cells(things, self.patch) * told.log_softmax(-1)).sum(-1).mean()}
+        pairs = rows.reshape(-1, len(ROLES), rows.shape[-1])
+        read = torch.stack([to(pairs[:, i]) for i, to in enumerate(self.read_places)], 1).float()
+        read = read.reshape(*read.shape[:2], LANDMARKS, 1 + _VALUES)
+        seen = ~places[..., 0].isnan()
+        found["seen"] = nn.functional.binary_cross_entropy_with_logits(
+            read[..., 0], seen.to(read.dtype)
+        )
+        wrong = (read[..., 1:] - places.nan_to_num() / _UNIT) * seen[..., None]
+        wrong[:, :, _BLOCKS:, 3:] = 0  # yaws of what has none to tell
+        smooth = nn.functional.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="sum")
+        found["places"] = smooth / seen.sum().clamp(min=1)
+        with torch.no_grad():
+            far = (wrong[..., :3] * _UNIT[:3]).norm(dim=-1)
+            for i, role in enumerate(ROLES):
+                found[f"{role}_mm"] = 1e3 * far[:, i].sum() / seen[:, i].sum().clamp(min=1)
+        found["loss"] = torch.stack([_WEIGHTS[n] * found[n] for n in _WEIGHTS]).sum()
+        return found
+
+
+class Sights:
+    """A lesson for eyes (see `Run`): so many steps of the examples, each with both pictures."""
+
+    def __init__(
+        self, eyes: Eyes, examples: Examples, preprocessing: Preprocessing, count: int
+    ) -> None:
+        self._eyes, self._examples, self._count = eyes, examples, count
+        self._preprocessing = preprocessing
+
+    def __call__(self, random: np.random.Generator) -> Mapping[str, Tensor]:
+        """Losses of one step of training."""
+        at = np.sort(random.integers(len(self._examples), size=self._count))
+        sights = self._examples.sights
+        return self._eyes.losses(
+            normalised(self._examples.images[at], self._preprocessing),
+            torch.from_numpy(sights["things"][at]),
+            torch.from_numpy(sights["places"][at]).float(),
+        )
+
+
+def seen_by(
+    network: DreamVLA, examples: Examples, preprocessing: Preprocessing
+) -> NDArray[np.float16]:
+    """CLS and resampled tokens of all pictures (n, 2, 1 + R, W), for eyes that learn no more."""
+    config = network.config
+    found = np.empty(
+        (len(examples), len(ROLES), 1 + config.resampler.latents, config.vision.width), np.float16
+    )
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for at in range(0, len(examples), _AT_ONCE):
+            images = normalised(examples.images[at : at + _AT_ONCE], preprocessing)
+            cls, rows = network.see(images.flatten(0, 1))
+            both = torch.cat([cls[:, None], rows], 1).float()
+            found[at : at + _AT_ONCE] = both.reshape(-1, *found.shape[1:]).numpy()
+    return found
+
+
+_AT_ONCE = 128
+
+
+def _cells(things: Tensor, patch: int) -> Tensor:
+    """Numbers of things (n, 2, h, w) → shares of each in each cell (2 n, N, CELLS², SEMANTICS)."""
+    kinds = nn.functional.one_hot(things.flatten(0, 1).long(), SEMANTICS).float()
+    rows, edge = things.shape[-1] // patch, patch // CELLS
+    cut = kinds.reshape(-1, rows, CELLS, edge, rows, CELLS, edge, SEMANTICS).mean((3, 6))
+    return cut.permute(0, 1, 3, 2, 4, 5).reshape(len(cut), rows * rows, CELLS**2, SEMANTICS)
