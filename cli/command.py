@@ -48,6 +48,7 @@ EXTRAS = {
     "cv2": "camera",
     "mujoco": "sim",
     "ray": "ray",
+    "libero": "libero",
     "matplotlib": "train",
     "tomli_w": "train",
     "dreamvla_edge.model": "export",  # an image for a robot may leave these two out

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ CONTROL_SHARE = 4
 @click.argument("bundle", type=BundlePath())
 @click.option("--episodes", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seeds", metavar="FROM:TO", help="Instead of --episodes; from 500000 on.")
+@click.option("--libero", metavar="SUITE", help="In LIBERO instead. Needs the extra [libero].")
 @click.option("--against", type=BundlePath(), help="A bundle to compare with.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
@@ -46,6 +49,7 @@ def command(
     bundle: Path,
     episodes: int,
     seeds: str | None,
+    libero: str | None,
     against: Path | None,
     workers: int,
     ray: str | None,
@@ -58,14 +62,17 @@ def command(
     Episodes run in lock step: physics, servo bytes, guardian and policy share one clock, and the
     same seed gives the same actions on the same kind of machine, whatever else it does. Needs
     the extra [sim], and [record] for the page's videos.
+
+    With --libero SUITE (libero_spatial, …) trials are numbered from 0: tasks in turn, so that the
+    first round has the first initial state of each.
     """
     import tempfile
 
     from dreamvla_edge.sim.evaluation.actors import CONTROLS
-    from dreamvla_edge.sim.evaluation.evaluation import trials
     from dreamvla_edge.sim.evaluation.summary import comparison, summary
 
-    wanted = _seeds(seeds) if seeds else range(FIRST_SEED, FIRST_SEED + episodes)
+    first, trials = _world(libero)
+    wanted = _seeds(seeds, first) if seeds else range(first, first + episodes)
     few = wanted[: max(1, len(wanted) // CONTROL_SHARE)]
     asked = trials(wanted) + (trials(few, tuple(CONTROLS)) if controls else [])
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,16 +97,28 @@ def command(
             report.document({"page": page})
 
 
-def _seeds(text: str) -> range:
+def _world(suite: str | None) -> tuple[int, Callable[..., list[Any]]]:
+    """The first seed of a world, and what makes trials of seeds."""
+    if suite is None:
+        from dreamvla_edge.sim.evaluation.evaluation import trials
+
+        return FIRST_SEED, trials
+    from dreamvla_edge.sim.evaluation import libero
+
+    libero.require(suite)
+    return 0, partial(libero.trials, suite)
+
+
+def _seeds(text: str, lowest: int) -> range:
     first, _, end = text.partition(":")
     try:
         found = range(int(first), int(end))
     except ValueError:
         found = range(0)
-    if not found or found[0] < FIRST_SEED:
+    if not found or found[0] < lowest:
+        why = ", since those below are for training" if lowest else ""
         raise click.BadParameter(
-            f"{text} instead of FROM:TO with {FIRST_SEED} <= FROM < TO, since those below are for"
-            " training",
+            f"{text} instead of FROM:TO with {lowest} <= FROM < TO{why}",
             param_hint="--seeds",
         )
     return found

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.recording.video import write_video
 from dreamvla_edge.sim.demo import ARM
-from dreamvla_edge.sim.episode import RATE_HZ
 from dreamvla_edge.sim.evaluation.evaluation import Asked, Log
 from dreamvla_edge.sim.evaluation.trial import Trial
 from dreamvla_edge.sim.scene.scene import Scene
@@ -40,7 +39,8 @@ def write_page(folder: Path, document: Mapping[str, Any], log: Log, asked: Seque
             video = folder / _video(trial)
             if not video.exists():
                 partial = video.with_name(f".{video.name}.partial.mp4")
-                write_video(partial, _frames(scene, views, trial, log.motion(trial)), RATE_HZ)
+                frames = _frames(scene, views, trial, log.motion(trial))
+                write_video(partial, frames, trial.rate_hz)
                 partial.replace(video)
     page = folder / PAGE
     page.write_text(_html(document, failed), encoding="utf-8")
@@ -48,14 +48,18 @@ def write_page(folder: Path, document: Mapping[str, Any], log: Log, asked: Seque
 
 
 def _video(trial: Trial) -> str:
-    return f"{trial.family}-{trial.seed}.mp4"
+    return f"{trial.family.replace('/', '-')}-{trial.seed}.mp4"
 
 
 def _frames(scene: Scene, views: Views, trial: Trial, motion: Path) -> Iterator[NDArray[np.uint8]]:
     """Both cameras' pictures side by side."""
+    played = np.load(motion)["motion"]
+    if played.dtype == np.uint8:
+        yield from played
+        return
     layout = draw(FAMILIES[trial.family], trial.seed, len(scene.description.joints)).layout
     scene.reset(layout)
-    for qpos in np.load(motion)["qpos"]:
+    for qpos in played:
         scene.show(qpos)
         yield np.hstack([views.image("primary"), views.image("wrist")])
 

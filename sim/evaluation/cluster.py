@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import ray
 from ray.util import ActorPool
 
-from .evaluation import Asked, Results, Stage
+from .evaluation import Asked, Results, open_stage
 from .trial import Played
 
 LOCAL = "local"
@@ -22,11 +23,11 @@ LOCAL = "local"
 class _Player:
     """A stage on some machine, with a bundle of its own."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], asked: Sequence[Asked]) -> None:
         self._folder = TemporaryDirectory(prefix="dreamvla-bundle-")
         for name, content in files.items():
             (Path(self._folder.name) / name).write_bytes(content)
-        self._stage = Stage(Path(self._folder.name))
+        self._stage = open_stage(Path(self._folder.name), asked)
 
     def play(self, asked: Asked) -> tuple[Played, tuple[float, ...]]:
         return self._stage.play(asked)
@@ -43,11 +44,13 @@ def results_on_ray(
     else. Raises ConnectionError if there is no cluster.
     """
     own: dict[str, Any] = {"num_cpus": workers} if address == LOCAL else {"address": address}
+    # Players do the work here; beside anything else they would hardly come to it at Ray's 15.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(**own, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         files = ray.put({path.name: path.read_bytes() for path in bundle.iterdir()})
         player = ray.remote(num_cpus=1)(_Player)
-        pool = ActorPool([player.remote(files) for _ in range(workers)])
+        pool = ActorPool([player.remote(files, asked[:1]) for _ in range(workers)])
         played = pool.map(lambda one, trial: one.play.remote(trial), list(asked))
         yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
     finally:

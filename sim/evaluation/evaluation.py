@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,12 +25,18 @@ from dreamvla_edge.sim.tasks import FAMILIES, draw
 from .actors import CONTROLS, PolicyActor
 from .trial import Played, Trial, play
 
+if TYPE_CHECKING:
+    from .libero import LiberoStage
+
 POLICY = "policy"
 TRIALS = "trials.jsonl"
 
 
 class Asked(NamedTuple):
-    """What shall be tried: a family's seed, by the policy itself or by one of CONTROLS."""
+    """What shall be tried: a family's seed, by the policy itself or by one of CONTROLS.
+
+    A family of another world than the scene has a slash in its name, see `libero`.
+    """
 
     family: str
     seed: int
@@ -80,6 +86,15 @@ class Stage:
         return played, times
 
 
+def open_stage(bundle: Path, asked: Sequence[Asked]) -> Stage | LiberoStage:
+    """The stage in which these trials are played, all of one world."""
+    if asked and "/" in asked[0].family:
+        from .libero import LiberoStage
+
+        return LiberoStage(bundle)
+    return Stage(bundle)
+
+
 def other_instruction(asked: Asked) -> str:
     """What another family's task is called in a layout of that seed."""
     names = list(FAMILIES)
@@ -113,7 +128,7 @@ class Log:
     def add(self, asked: Asked, played: Played) -> None:
         """Writes a trial down."""
         if not played.trial.success and asked.who == POLICY:
-            np.savez_compressed(self.motion(played.trial), qpos=played.motion)
+            np.savez_compressed(self.motion(played.trial), motion=played.motion)
         with self._file.open("a") as file:
             line = {"who": asked.who, "trial": msgspec.to_builtins(played.trial)}
             print(json.dumps(line), file=file)
@@ -121,7 +136,7 @@ class Log:
 
     def motion(self, trial: Trial) -> Path:
         """Where a failure's motion lies."""
-        return self._folder / f"{trial.family}-{trial.seed}.npz"
+        return self._folder / f"{trial.family.replace('/', '-')}-{trial.seed}.npz"
 
 
 def evaluate(
@@ -150,7 +165,7 @@ def evaluate(
 
 Results = Iterator[tuple[Asked, Played, tuple[float, ...]]]
 """What was tried, how it went, and how long the policy's decisions took [s]."""
-_stages: list[Stage] = []
+_stages: list[Stage | LiberoStage] = []
 """This process's own, in one that `evaluate` has started."""
 
 
@@ -165,19 +180,19 @@ def _results(
             yield results
         return
     if workers == 1 or len(asked) < 2:
-        with Stage(bundle) as stage:
+        with open_stage(bundle, asked) as stage:
             yield ((trial, *stage.play(trial)) for trial in asked)
         return
     # spawn: a process that draws cannot be copied
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (bundle,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (bundle, asked[:1])) as pool:
         played = pool.map(_play, asked)
         yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(bundle: Path) -> None:
-    _stages.append(Stage(bundle))
+def _begin(bundle: Path, asked: Sequence[Asked]) -> None:
+    _stages.append(open_stage(bundle, asked))
 
 
 def _play(asked: Asked) -> tuple[Played, tuple[float, ...]]:

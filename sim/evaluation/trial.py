@@ -36,7 +36,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     end: "done", "time" when it was not by then, or the guardian's state and reason; steps: of the
     policy; flips: changes of the gripper's command; shake: root mean square of the joints'
     acceleration [rad/s²]; collisions: steps in which the arm touched table, bowl or chest;
-    actions: sha256 of all actions.
+    actions: sha256 of all actions; rate_hz: steps a second.
     """
 
     family: str
@@ -48,6 +48,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     shake: float
     collisions: int
     actions: str
+    rate_hz: float = RATE_HZ
 
     @property
     def success(self) -> bool:
@@ -57,11 +58,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def time_s(self) -> float:
         """How long it took in the scene's time."""
-        return self.steps / RATE_HZ
+        return self.steps / self.rate_hz
 
 
 class Played(NamedTuple):
-    """A trial, and the motion of the scene (steps, …), as `Scene.show` takes it."""
+    """A trial, and its motion: of the scene as `Scene.show` takes it (steps, …).
+
+    Where the world cannot be drawn again: pictures of both cameras (steps, h, 2 w, 3), uint8.
+    """
 
     trial: Trial
     motion: Array

@@ -66,6 +66,18 @@ def test_two_processes_give_the_same(
 
 
 @pytest.mark.slow
+def test_a_cluster_gives_the_same(
+    evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
+) -> None:
+    """Line by line, from two players of a Ray cluster of this machine."""
+    options = ("--seeds", SEEDS, "-o", tmp_path, "--no-controls", "--json")
+    done = dreamvla("eval", untrained, *options, "--workers", 2, "--ray", "local")
+    assert done.returncode == 0, done.stderr
+    assert lines(tmp_path) == [li for li in lines(evaluated[0]) if li["who"] == "policy"]
+    assert document(done)["success"] == evaluated[1]["success"]
+
+
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_left(
     evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
 ) -> None:
