@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo check system test test-all soak train-demo
+.PHONY: help setup demo demo-export check system test test-all soak train-demo
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -8,8 +8,11 @@ help:  ## show this list
 setup:  ## make .venv, or bring it up to date
 	@tools/setup.sh
 
-demo: setup  ## show the whole chain on this machine, without GPU, camera or arm
-	$(BIN)/dreamvla demo
+demo:  ## a trained robot does what it is told, without GPU, camera, arm or torch
+	@tools/demo.sh
+
+demo-export: setup  ## the same with a bundle exported anew, compared with the shipped one
+	$(BIN)/dreamvla demo --export --tasks 1
 
 check: setup  ## format, lint, types
 	$(BIN)/ruff format --check .

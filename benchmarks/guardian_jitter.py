@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from dreamvla_edge.cli.demo_run import write_robot
+from dreamvla_edge.cli.robot_text import new_text
 from dreamvla_edge.cli.session import Session, Wishes, session
 from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.bundle import open_bundle
+from dreamvla_edge.runtime.cameras.source import CameraSource
+from dreamvla_edge.runtime.robot import VIRTUAL
 from material import ROOT, prepared
 
 GOAL_MS, GOAL_PERCENT = 1.0, 10.0
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     _, place = prepared(options.cache, options.size, progress)
     robot = options.cache / "robot.toml"
-    write_robot(robot, seed=0, black=False)
+    camera = CameraSource("simulated")
+    robot.write_text(new_text("demo", "so101", VIRTUAL, {"primary": camera, "wrist": camera}))
     fifo = measure(place, robot, options.seconds, False, progress)
     ordinary = measure(place, robot, options.seconds, True, progress)
     result: dict[str, Any] = {**fifo, "without_fifo": ordinary, "size": options.size}

@@ -21,7 +21,7 @@ from .exit_codes import exit_code
 from .report import Report
 
 COMMANDS = {
-    "demo": "From a made-up checkpoint to a moving simulated arm.",
+    "demo": "A trained robot does what it is told, in a scene on this machine.",
     "export": "Turn a checkpoint into a bundle of ONNX subgraphs.",
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",

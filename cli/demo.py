@@ -72,6 +72,9 @@ def command(
     from . import demo_run
     from .demo_picture import draw_picture
 
+    if anew:  # says at once if an extra is missing
+        import dreamvla_edge.export.export  # noqa: F401
+
     folder = demo_run.prepare(output, force)
     bundle = open_bundle(BUNDLE)
     if anew:

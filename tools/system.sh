@@ -3,15 +3,20 @@
 # kernel's headers (a V4L2 device that answers OpenCV), GStreamer's command line, a browser for the
 # pages, and something that draws a scene without a screen.
 #
+#   tools/system.sh         all of it
+#   tools/system.sh draw    the last of it alone, for the demo
+#
 # Only root installs; for anybody else the line to type is printed, and so it is when apt fails.
 
 set -euo pipefail
 
 missing=()
-command -v cc >/dev/null || missing+=(gcc)
-[ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
-command -v chromium >/dev/null || missing+=(chromium)
-command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
+if [ "${1:-}" != draw ]; then
+    command -v cc >/dev/null || missing+=(gcc)
+    [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
+fi
 ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
@@ -21,6 +26,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     { $install || { apt-get update && $install; }; } >&2 && exit 0
 fi
-echo "system: some tests need ${missing[*]}. Run this, then run me again:" >&2
+echo "system: some things here need ${missing[*]}. Run this, then run me again:" >&2
 echo "system:   sudo $install" >&2
 exit 4

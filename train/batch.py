@@ -94,4 +94,4 @@ def normalised(images: NDArray[np.uint8], preprocessing: Preprocessing) -> Tenso
     mean, std = (
         torch.tensor(part)[:, None, None] for part in (preprocessing.mean, preprocessing.std)
     )
-    return (torch.from_numpy(images).movedim(-1, -3) / 255 - mean) / std
+    return (torch.tensor(images).movedim(-1, -3) / 255 - mean) / std

@@ -40,23 +40,38 @@ def test_export_names_the_extra(missing: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_demo_names_the_extra(tmp_path: Path) -> None:
-    """It makes a checkpoint with torch; without, not even its folder is made."""
+@pytest.mark.parametrize(
+    ("missing", "option", "extra"), [("torch", ["--export"], "export"), ("mujoco", [], "sim")]
+)
+def test_demo_names_the_extra(missing: str, option: list[str], extra: str, tmp_path: Path) -> None:
+    """Without it not even the demo's folder is made."""
+    code, command = f"{HIDE}; {DREAMVLA}", ["demo", "-o", tmp_path / "demo", *option]
     done = subprocess.run(
-        [sys.executable, "-c", f"{HIDE}; {DREAMVLA}", "torch", "demo", "-o", tmp_path / "demo"],
+        [sys.executable, "-c", code, missing, *command],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stdout) == (EXIT_CODES["MissingExtra"], "")
-    assert cure_of(done.stderr)[2] == "pip install 'dreamvla-edge[export]'"
+    assert cure_of(done.stderr)[2] == f"pip install 'dreamvla-edge[{extra}]'"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_needs_no_torch(tmp_path: Path) -> None:
+    """Only the shipped bundle and the scene."""
+    arguments = ("--tasks", "1", "--seconds", "1", "-o", str(tmp_path / "demo"), "--json")
+    done = run_without_torch(DREAMVLA, "demo", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["success"]["tasks"] == 1
 
 
 @pytest.mark.parametrize("command", ["export", "demo"])
 def test_without_the_folders_of_the_extra(command: str, tmp_path: Path) -> None:
     """Where an image for a robot leaves out `model/` and `export/` too."""
-    arguments = {"export": ["x.pth", "-o", "b", "--data-set", "calvin"], "demo": ["-o", "demo"]}
+    arguments = {
+        "export": ["x.pth", "-o", "b", "--data-set", "calvin"],
+        "demo": ["--export", "-o", str(tmp_path / "demo")],
+    }
     done = run_without_torch(DREAMVLA, command, *arguments[command])
     assert (done.returncode, done.stdout) == (EXIT_CODES["MissingExtra"], "")
     assert cure_of(done.stderr) == (
