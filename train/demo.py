@@ -45,6 +45,7 @@ from .batch import Batches
 from .curves import draw_curves
 from .examples import Examples, examples_of
 from .eyes import Eyes, Sights, seen_by
+from .glimpses import Glimpses, catch
 from .plan import Plan
 from .run import LOG, Run
 from .scene import SEMANTICS, known, shown
@@ -82,6 +83,8 @@ PREPROCESSING = Preprocessing(size=IMAGE)
 WEIGHTS = "weights.safetensors"
 _RUNS = ("dreams-0", "plain-0", "dreams-1", "plain-1")
 _OTHER_WORDS = 0.06
+_GLIMPSES = 300_000
+"""First seed of what the eyes see beside recordings."""
 _EYES = Plan(steps=1, windows=32)
 """But for its steps; a window is one step with both pictures."""
 _CORES, _PART = 2, 40
@@ -141,11 +144,23 @@ def _part(folders: Sequence[Path], tokenizer: Path, folder: Path) -> None:
     ).save(folder)
 
 
-def open_eyes(examples: Examples, folder: Path, steps: int) -> dict[str, Tensor]:
-    """The vision path after its lessons, by the names of its weights."""
+def open_eyes(
+    examples: Examples, glimpses: Path, count: int, folder: Path, steps: int
+) -> dict[str, Tensor]:
+    """The vision path after its lessons, by the names of its weights.
+
+    Half of what it sees are the demonstrations, the other half so many moments of other layouts.
+    """
+    if not glimpses.exists():
+        joints = len(load_description(ARM).joints)
+        poses = np.column_stack([examples.states[:, :joints], examples.states[:, -1] > 0])
+        catch(poses, _GLIMPSES, count, IMAGE, glimpses, _CORES)
     eyes = Eyes(initial_network(NETWORK, _EYES.seed))
-    lesson = Sights(eyes, examples, PREPROCESSING, _EYES.windows)
-    run = Run(eyes, lesson, replace(_EYES, steps=steps), folder, examples.sha256)
+    recorded = Glimpses(examples.images, examples.sights["things"], examples.sights["places"])
+    sources = (Glimpses.load(glimpses), recorded)
+    lesson = Sights(eyes, sources, PREPROCESSING, _EYES.windows // len(sources))
+    origin = f"{examples.sha256} and {count} glimpses"
+    run = Run(eyes, lesson, replace(_EYES, steps=steps), folder, origin)
     _go(run, lambda: draw_curves({"eyes": folder / LOG}, folder))
     return {name: w for name, w in run.averaged().items() if not name.startswith("read_")}
 
@@ -195,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examples = Examples.load(kept)
     print(f"{len(examples)} steps of {len(examples.tokens)} episodes, {examples.sha256}")
     print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)
-    eyes = open_eyes(examples, folder / "eyes", options.eyes)
+    eyes = open_eyes(examples, folder / "glimpses", options.glimpses, folder / "eyes", options.eyes)
     for name in options.runs:
         train(name, examples, eyes, options.steps, folder / "runs" / name)
     return 0
@@ -206,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="where everything goes")
     parser.add_argument("--seeds", type=_seeds, default=(0, 300), help="FROM:TO, TO not included")
+    parser.add_argument("--glimpses", type=int, default=80_000, help="layouts for the eyes")
     parser.add_argument("--eyes", type=int, default=8000, help="steps for the eyes")
     parser.add_argument("--steps", type=int, default=40_000, help="of every run")
     parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")

@@ -8,7 +8,7 @@ that out is thrown away afterwards. All runs of a comparison get the same eyes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from dreamvla_edge.runtime.recording.frames import ROLES
 
 from .batch import normalised
 from .examples import Examples
+from .glimpses import Glimpses
 from .scene import LANDMARKS, SEMANTICS
 
 CELLS = 4
@@ -75,22 +76,25 @@ class Eyes(nn.Module):
 
 
 class Sights:
-    """A lesson for eyes (see `Run`): so many steps of the examples, each with both pictures."""
+    """A lesson for eyes (see `Run`): so many moments of each source, with both pictures."""
 
     def __init__(
-        self, eyes: Eyes, examples: Examples, preprocessing: Preprocessing, count: int
+        self, eyes: Eyes, sources: Sequence[Glimpses], preprocessing: Preprocessing, count: int
     ) -> None:
-        self._eyes, self._examples, self._count = eyes, examples, count
+        self._eyes, self._sources, self._count = eyes, sources, count
         self._preprocessing = preprocessing
 
     def __call__(self, random: np.random.Generator) -> Mapping[str, Tensor]:
         """Losses of one step of training."""
-        at = np.sort(random.integers(len(self._examples), size=self._count))
-        sights = self._examples.sights
+        drawn = []
+        for source in self._sources:
+            at = np.sort(random.integers(len(source.images), size=self._count))
+            drawn.append([array[at] for array in source])
+        images, things, places = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         return self._eyes.losses(
-            normalised(self._examples.images[at], self._preprocessing),
-            torch.from_numpy(sights["things"][at]),
-            torch.from_numpy(sights["places"][at]).float(),
+            normalised(images, self._preprocessing),
+            torch.from_numpy(things),
+            torch.from_numpy(places).float(),
         )
 
 

@@ -48,7 +48,7 @@ def known(scene: Scene, views: Views, folders: Sequence[Path], patch: int) -> Kn
     dreams: depth (n, 2, N, p²) [m]; sam (n, 2, N, SEMANTICS): which share of a patch shows what.
     The released network dreams features of Segment Anything there; a scene knows its things by
     name. sights: what the eyes are taught with (`eyes`): things (n, 2, h, w), numbers of what is
-    seen; places (n, 2, LANDMARKS, 5), see `_places`.
+    seen; places (n, 2, LANDMARKS, 5), see `places_of`.
     """
     depth, seen, things, places = [], [], [], []
     for folder in folders:
@@ -60,14 +60,14 @@ def known(scene: Scene, views: Views, folders: Sequence[Path], patch: int) -> Kn
             depth.append([_patches(views.depth(role).clip(0, _FAR_M), patch) for role in ROLES])
             seen.append([_shares(picture, patch) for picture in pictures])
             things.append(pictures)
-            places.append([_places(scene, *pair) for pair in zip(ROLES, pictures, strict=True)])
+            places.append([places_of(scene, *pair) for pair in zip(ROLES, pictures, strict=True)])
     return Known(
         {"depth": np.array(depth, np.float16), "sam": np.array(seen, np.float16)},
         {"things": np.array(things), "places": np.array(places, np.float16)},
     )
 
 
-def _places(scene: Scene, role: str, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def places_of(scene: Scene, role: str, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Where each landmark is, in the frame of what the camera stands on (LANDMARKS, 5).
 
     The base for the primary camera, the tool for the wrist's. x, y, z [m], and the cosine and sine

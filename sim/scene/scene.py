@@ -89,6 +89,12 @@ class Scene:
         self.data.qpos[:] = qpos
         mujoco.mj_forward(self.model, self.data)
 
+    def pose(self, joints: Array, opening: float) -> None:
+        """Puts the arm there at once, whatever is in its way; all else stays where it is."""
+        self.data.qpos[self._qpos] = joints
+        self.data.qpos[self._fingers] = opening * self.description.gripper.finger_travel_m
+        mujoco.mj_forward(self.model, self.data)
+
     # A plant
 
     def drop_servos(self) -> None:

@@ -23,7 +23,10 @@ def test_goals_go_through_bytes_and_physics() -> None:
     """What is written to the port moves the scene, and what is read there is where it is."""
     scene = Scene(SO101)
     scene.reset(draw(1, 5))
-    with virtual_arm(SO101, plant=scene) as bus, closing(connect(SO101, bus.port)) as arm:
+    with (
+        virtual_arm(SO101, plant=scene) as bus,
+        closing(connect(SO101, bus.port, latency_s=5.0)) as arm,
+    ):
         arm.identify()
         arm.enable()
         goal = arm.read().joints + np.array([0.3, 0.0, 0.0, 0.0, 0.2])

@@ -16,7 +16,19 @@ from dreamvla_edge.train.examples import Examples
 from dreamvla_edge.train.plan import Plan
 from dreamvla_edge.train.run import STATE
 
-WANTED = ("--seeds", "0:2", "--eyes", "3", "--steps", "3", "--runs", "dreams-0", "plain-0")
+WANTED = (
+    "--seeds",
+    "0:2",
+    "--glimpses",
+    "6",
+    "--eyes",
+    "3",
+    "--steps",
+    "3",
+    "--runs",
+    "dreams-0",
+    "plain-0",
+)
 
 
 def test_runs_differ_in_their_dreams_and_seeds_alone() -> None:

@@ -16,6 +16,7 @@ from dreamvla_edge.train import eyes as module
 from dreamvla_edge.train.batch import Batches
 from dreamvla_edge.train.examples import Examples
 from dreamvla_edge.train.eyes import CELLS, Eyes, Sights, seen_by
+from dreamvla_edge.train.glimpses import Glimpses
 from dreamvla_edge.train.plan import Plan
 from dreamvla_edge.train.run import Run
 from dreamvla_edge.train.scene import LANDMARKS, SEMANTICS
@@ -48,15 +49,22 @@ def examples(seed: int) -> Examples:
     )
 
 
+def glimpses(seed: int) -> Glimpses:
+    """The same as moments."""
+    found = examples(seed)
+    return Glimpses(found.images, found.sights["things"], found.sights["places"])
+
+
 @pytest.mark.slow
 def test_they_learn_where_it_is(tmp_path: Path) -> None:
     """On pictures that they never saw: to two pixels of twenty-four, and that no other is there."""
     eyes = Eyes(initial_network(NETWORK, 0))
     plan = Plan(steps=600, windows=32, warm_up=20, rate=2e-3, average=0.98)
-    run = Run(eyes, Sights(eyes, examples(0), PREPROCESSING, plan.windows), plan, tmp_path, "")
+    lesson = Sights(eyes, [glimpses(0), glimpses(2)], PREPROCESSING, plan.windows // 2)
+    run = Run(eyes, lesson, plan, tmp_path, "")
     run.go(600, lambda line: None)
     with torch.no_grad():
-        found = Sights(eyes.eval(), examples(1), PREPROCESSING, 64)(np.random.default_rng(0))
+        found = Sights(eyes.eval(), [glimpses(1)], PREPROCESSING, 64)(np.random.default_rng(0))
     assert found["primary_mm"] < 25 and found["wrist_mm"] < 25
     assert found["seen"] < 0.05 and found["things"] < 0.4
 
