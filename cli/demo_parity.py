@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dreamvla_edge.demo import DATA_SET, WEIGHTS
 from dreamvla_edge.export.data_set import load_data_set
-from dreamvla_edge.export.export import hints
-from dreamvla_edge.model.checkpoint import load_network
-from dreamvla_edge.model.released import ReleasedLoop
 from dreamvla_edge.runtime.bundle import TOKENIZER_NAME, Bundle
 from dreamvla_edge.runtime.cameras import open_camera
 from dreamvla_edge.runtime.cameras.source import CameraSource
@@ -59,6 +55,12 @@ def released_parity(
     twenty, so it predicts only at some steps: the first, one while the window fills, one when it
     has slid, and the last.
     """
+    import torch
+
+    from dreamvla_edge.export.export import hints
+    from dreamvla_edge.model.checkpoint import load_network
+    from dreamvla_edge.model.released import ReleasedLoop
+
     network = load_network(WEIGHTS, hints(load_data_set(str(DATA_SET))))
     released = ReleasedLoop(network)
     manifest = bundle.manifest

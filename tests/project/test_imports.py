@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"model", "runtime", "kernels"},
     "calibrate": {"runtime"},
     "deploy": {"runtime", "kernels"},
+    "demo": set(),
     "sim": {"runtime"},
     "train": {"model", "export", "runtime", "sim"},
 }
