@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -23,5 +23,6 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     if bad:
         raise ValueError(f"NaN in {', '.join(bad)}")
     partial = path.with_name(f".{path.name}.partial")
-    save_file({name: tensor.detach() for name, tensor in half.items()}, partial)
+    # `save_file` would make it readable for its owner alone.
+    partial.write_bytes(save({name: tensor.detach() for name, tensor in half.items()}))
     os.replace(partial, path)

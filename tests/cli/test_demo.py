@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from commands import Done, cure_of, document, dreamvla
+from dreamvla_edge.cli.demo import PARITY
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.runtime.arms.description import load_description
@@ -89,7 +90,7 @@ def test_the_new_bundle_is_the_shipped_one(demo: dict[str, Any]) -> None:
         shipped.specification,
         shipped.sampler,
     )
-    assert 0 <= demo["difference"] <= 1e-5
+    assert 0 <= demo["difference"] <= PARITY
 
 
 def test_the_policy_equals_the_released_loop(demo: dict[str, Any]) -> None:
@@ -99,7 +100,7 @@ def test_the_policy_equals_the_released_loop(demo: dict[str, Any]) -> None:
     window = open_bundle(BUNDLE).manifest.network.window
     assert set(steps) == {step for step in (0, window // 2, window, last) if step <= last}
     assert last >= 2
-    assert all(0 < error <= 1e-5 for error in steps.values())
+    assert all(0 < error <= PARITY for error in steps.values())
     assert demo["parity"] == max(steps.values())
 
 
