@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tools/setup.sh .venv-libero "3.11 3.12 3.13 3.10" -e ".[export,libero,sim]" pytest
+tools/setup.sh .venv-libero "3.11 3.12 3.13 3.10" -e ".[export,libero,record,sim]" pytest
 .venv-libero/bin/python tests/full/libero_trials.py

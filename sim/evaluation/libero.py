@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,7 @@ class LiberoStage:
     def _entered(self, family: str) -> Any:
         """The environment of a task; made anew for another, which takes seconds."""
         if family != self._family:
-            from libero.libero import benchmark, get_libero_path
+            from libero.libero import get_libero_path
             from libero.libero.envs import OffScreenRenderEnv
 
             self._leave()
@@ -142,7 +144,7 @@ class LiberoStage:
             )
             env.seed(0)
             self._env = env
-            self._states = benchmark.get_benchmark(suite)().get_task_init_states(int(number))
+            self._states = _benchmark(suite).get_task_init_states(int(number))
             self._family = family
         return self._env
 
@@ -153,7 +155,14 @@ class LiberoStage:
 
 
 def _tasks(suite: str) -> Sequence[Any]:
-    """Of a suite. Raises ObservationError if there is none of that name."""
+    """Of a suite."""
+    found: Sequence[Any] = _benchmark(suite).tasks
+    return found
+
+
+@lru_cache
+def _benchmark(suite: str) -> Any:
+    """A suite. Raises ObservationError if there is none of that name."""
     os.environ.setdefault("MUJOCO_GL", "egl")
     os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
     from libero.libero import benchmark
@@ -162,8 +171,8 @@ def _tasks(suite: str) -> Sequence[Any]:
         raise ObservationError(
             f"no suite of LIBERO is called {suite!r}", ", ".join(SUITES), "give one of them"
         )
-    found: Sequence[Any] = benchmark.get_benchmark(suite)().tasks
-    return found
+    with redirect_stdout(sys.stderr):  # it talks, and a document may be what is printed there
+        return benchmark.get_benchmark(suite)()
 
 
 def _instruction(family: str) -> str:
