@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from commands import Done, cure_of, document, dreamvla
-from dreamvla_edge.cli.demo import PARITY
+from dreamvla_edge.cli.demo import PARITY, SAME
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.runtime.arms.description import load_description
@@ -90,7 +90,7 @@ def test_the_new_bundle_is_the_shipped_one(demo: dict[str, Any]) -> None:
         shipped.specification,
         shipped.sampler,
     )
-    assert 0 <= demo["difference"] <= PARITY
+    assert 0 <= demo["difference"] <= SAME
 
 
 def test_the_policy_equals_the_released_loop(demo: dict[str, Any]) -> None:
@@ -101,6 +101,7 @@ def test_the_policy_equals_the_released_loop(demo: dict[str, Any]) -> None:
     assert set(steps) == {step for step in (0, window // 2, window, last) if step <= last}
     assert last >= 2
     assert all(0 < error <= PARITY for error in steps.values())
+    assert np.median([*steps.values()]) <= SAME  # rounding is amplified now and then, not always
     assert demo["parity"] == max(steps.values())
 
 

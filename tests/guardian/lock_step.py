@@ -225,7 +225,8 @@ class LockStep:
             unfed = self.clock.cycle - people.fed > STANDS_CYCLES and not eases
             moved = joints.writes > writes and np.abs(joints.goal - goal).max() > ROUNDING
             # The cycle in which lowering ends belongs to it, also if it began in the same one.
-            lowers = State.LOWER in (before, people.state) or people.lowered == self.clock.cycle
+            at_once = people.state is State.LIMP and people.lowered == self.clock.cycle
+            lowers = at_once or State.LOWER in (before, people.state)
             if moved and unfed and not lowers:
                 raise AssertionError(f"moves in {people.state.name}, nobody asks for it")
             if before in LATCHED and people.state not in (*LATCHED, State.LOWER):
