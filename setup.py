@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("cli", "demo", "export", "model", "runtime", "sim", "train")
+FOLDERS = ("calibrate", "cli", "demo", "export", "model", "runtime", "sim", "train")
 
 setup(
     packages=[
@@ -14,6 +14,7 @@ setup(
     include_package_data=False,
     package_data={
         "": ["py.typed"],
+        "dreamvla_edge.calibrate": ["presets/*.toml"],
         "dreamvla_edge.demo": ["*.safetensors", "*.toml", "*.md", "*.png", "bundle/*"],
         "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"],
         "dreamvla_edge.runtime.arms": ["*.toml"],

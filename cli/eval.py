@@ -6,13 +6,17 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
+from .sampler_name import sampler_option
+
+if TYPE_CHECKING:
+    from dreamvla_edge.sim.evaluation.evaluation import Candidate
 
 FIRST_SEED = 500_000
 """Below are the seeds of training."""
@@ -32,6 +36,7 @@ CONTROL_SHARE = 4
 @click.option("--seeds", metavar="FROM:TO", help="Instead of --episodes; from 500000 on.")
 @click.option("--libero", metavar="SUITE", help="In LIBERO instead. Needs the extra [libero].")
 @click.option("--against", type=BundlePath(), help="A bundle to compare with.")
+@sampler_option
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "--ray", help='Workers on a Ray cluster: its address, or "local". Needs the extra [ray].'
@@ -51,6 +56,7 @@ def command(
     seeds: str | None,
     libero: str | None,
     against: Path | None,
+    sampler: str | None,
     workers: int,
     ray: str | None,
     controls: bool,
@@ -69,6 +75,7 @@ def command(
     import tempfile
 
     from dreamvla_edge.sim.evaluation.actors import CONTROLS
+    from dreamvla_edge.sim.evaluation.evaluation import Candidate
     from dreamvla_edge.sim.evaluation.summary import comparison, summary
 
     first, trials = _world(libero)
@@ -77,14 +84,16 @@ def command(
     asked = trials(wanted) + (trials(few, tuple(CONTROLS)) if controls else [])
     with tempfile.TemporaryDirectory() as temporary:
         folder = output or Path(temporary)
-        log, times_s = _evaluated(bundle, asked, folder, workers, ray, report)
+        candidate = Candidate(bundle, sampler)
+        log, times_s = _evaluated(candidate, asked, folder, workers, ray, report)
         done = {trial: log.done[trial] for trial in asked}
         document: dict[str, Any] = summary(done)
         if times_s:
             document["policy_rate_hz"] = 1 / statistics.median(times_s)
         if against is not None:
             place = folder / "against"
-            other, _ = _evaluated(against, trials(wanted), place, workers, ray, report)
+            rival = Candidate(against)
+            other, _ = _evaluated(rival, trials(wanted), place, workers, ray, report)
             document["against"] = comparison(done, other.done)
         _show(document, report)
         report.document(document)
@@ -125,26 +134,35 @@ def _seeds(text: str, lowest: int) -> range:
 
 
 def _evaluated(
-    bundle: Path, asked: list[Any], folder: Path, workers: int, ray: str | None, report: Report
+    candidate: Candidate,
+    asked: list[Any],
+    folder: Path,
+    workers: int,
+    ray: str | None,
+    report: Report,
 ) -> tuple[Any, list[float]]:
-    """The log in a folder with all trials of a bundle, and how long its decisions took now."""
+    """The log in a folder with all trials of a candidate, and how long its decisions took now."""
     from dreamvla_edge.runtime.bundle import open_bundle, sha256
     from dreamvla_edge.runtime.errors import OutputError
     from dreamvla_edge.runtime.manifest import MANIFEST_NAME
+    from dreamvla_edge.runtime.samplers.named import replacement
     from dreamvla_edge.sim.evaluation.evaluation import Log, evaluate
 
-    open_bundle(bundle)
+    bundle, sampler = candidate
+    replacement(open_bundle(bundle).manifest, sampler)  # before anything is written
     identity, mark = sha256(bundle / MANIFEST_NAME), folder / "bundle.sha256"
+    if sampler is not None:
+        identity += f" {sampler}"
     if mark.exists() and mark.read_text() != identity:
         raise OutputError(
-            f"{folder} holds trials of another bundle",
+            f"{folder} holds trials of another bundle or sampler",
             "a new folder, or trials of this one to go on with",
             "give another folder with -o",
         )
     log = Log(folder)
     mark.write_text(identity)
     return log, evaluate(
-        *(bundle, asked, log, workers),
+        *(candidate, asked, log, workers),
         lambda n, all_: report.progress(f"{bundle}: {n} of {all_}"),
         ray,
     )

@@ -18,6 +18,9 @@ EXIT_CODES = {
     "GuardianError": 14,
     "RecordingError": 15,
     "LatencyError": 16,
+    "PlanError": 17,
+    "AcceptanceError": 18,
+    "DataError": 19,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

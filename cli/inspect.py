@@ -97,4 +97,7 @@ def _show_specification(bundle: Bundle, report: Report) -> None:
         )
     if sampler is not None:
         times = ", ".join(map(str, sampler.timesteps))
-        report.text(f"sampler: {sampler.kind} at t = {times}, guidance {sampler.guidance:g}")
+        sweeps = f", {sampler.sweeps} sweeps" if sampler.sweeps else ""
+        report.text(
+            f"sampler: {sampler.kind} at t = {times}{sweeps}, guidance {sampler.guidance:g}"
+        )

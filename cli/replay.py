@@ -10,6 +10,7 @@ import click
 from .bundle_path import BundlePath
 from .command import WrongUsage, example, shared_options
 from .report import Report
+from .sampler_name import sampler_option
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.recording.recording import Recording
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     help="Share of the recorded speed, with --arm.",
     show_default=True,
 )
+@sampler_option
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the joints as an SVG.")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @shared_options
@@ -41,6 +43,7 @@ def command(
     policy: Path | None,
     arm: Path | None,
     speed: float,
+    sampler: str | None,
     plot: Path | None,
     force: bool,
     report: Report,
@@ -60,7 +63,7 @@ def command(
     if plot is not None:
         _plot(opened, plot, force, report)
     if policy is not None:
-        _into_policy(opened, policy, report)
+        _into_policy(opened, policy, sampler, report)
     if arm is not None:
         from .replay_arm import into_arm
 
@@ -78,15 +81,18 @@ def _plot(recording: Recording, plot: Path, force: bool, report: Report) -> None
     report.document({"plot": plot})
 
 
-def _into_policy(recording: Recording, bundle: Path, report: Report) -> None:
+def _into_policy(recording: Recording, bundle: Path, sampler: str | None, report: Report) -> None:
+    from dreamvla_edge.runtime.bundle import open_bundle
     from dreamvla_edge.runtime.errors import RecordingError
     from dreamvla_edge.runtime.manifest import contract_sha256
     from dreamvla_edge.runtime.policy import Policy
     from dreamvla_edge.runtime.recording.replay import replayed
+    from dreamvla_edge.runtime.samplers.named import replacement
 
     report.progress(f"loading {bundle}")
-    with Policy(bundle) as policy:
-        manifest = policy.bundle.manifest
+    opened = open_bundle(bundle)
+    with Policy(opened, sampler=replacement(opened.manifest, sampler)) as policy:
+        manifest = opened.manifest
         if manifest.sampler is not None and any(step.noise is None for step in recording.steps):
             raise RecordingError(
                 f"{recording.folder} holds steps without the noise their chunk was sampled with",

@@ -14,6 +14,7 @@ import click
 from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
+from .sampler_name import sampler_option
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.recording.recorder import Recorder
@@ -53,6 +54,7 @@ _SHOW_S = 0.2
     show_default=True,
     help="real: as in training, or not at all; stretched: slower, as the machine can.",
 )
+@sampler_option
 @click.option("--seconds", type=click.FloatRange(0.1), help="End after so long (default: never).")
 @click.option("--limp", is_flag=True, help="At the end lower the arm and take its torque.")
 @click.option(
@@ -70,6 +72,7 @@ def command(
     shadow: bool,
     speed: float,
     time_base: str,
+    sampler: str | None,
     seconds: float | None,
     limp: bool,
     record: Path | None,
@@ -99,6 +102,7 @@ def command(
         record=record,
         lossless=lossless,
         threads=threads,
+        sampler=sampler,
         force=force,
     )
     with session(open_bundle(bundle), robot_file, wishes, report.progress) as parts:

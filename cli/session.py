@@ -32,6 +32,7 @@ from dreamvla_edge.runtime.recording.header import Header
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.robot import Robot, describe, load_robot
 from dreamvla_edge.runtime.robot_check import mismatches
+from dreamvla_edge.runtime.samplers.named import replacement
 from dreamvla_edge.sim.bus_process import BusProcess
 
 from .live_arm import virtual_bus
@@ -53,6 +54,7 @@ class Wishes:
     record: Path | None = None
     lossless: bool = False
     threads: int | None = None
+    sampler: str | None = None
     force: bool = False
     bus_log: Path | None = None
     seed: int | None = None
@@ -103,7 +105,8 @@ def session(
         sources = (robot.cameras.primary, robot.cameras.wrist)
         cameras = stack.enter_context(CameraPair.open(sources, manifest.specification.cameras))
         progress("loading the policy")
-        policy = stack.enter_context(Policy(bundle, threads=wishes.threads))
+        sampler = replacement(manifest, wishes.sampler)
+        policy = stack.enter_context(Policy(bundle, threads=wishes.threads, sampler=sampler))
         policy.reset(wishes.instruction)
         progress("timing the policy")
         sight = _first_sight(cameras)

@@ -48,6 +48,11 @@ _SAVED = 500
 @click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--dreams/--no-dreams", default=True, help="Whether to learn to dream as well.")
+@click.option(
+    "--student",
+    type=click.IntRange(1, 2),
+    help="Teach the denoiser to do in so many evaluations what it does in all of them, instead.",
+)
 @click.option("--text/--no-text", default=False, help="Whether to train the text tower as well.")
 @shared_options
 def command(
@@ -61,15 +66,20 @@ def command(
     seed: int,
     dreams: bool,
     text: bool,
+    student: int | None,
     report: Report,
 ) -> None:
     """Fine-tune a checkpoint on a data set: LeRobot v3.0, or CALVIN's layout.
 
     DATASET is what `dreamvla record export` wrote. Of the dreams only the image's is trained:
-    recordings hold no depth and no features. A run that was stopped goes on when the same
-    command is given again. The folder gets weights (fp16) and a data-set file for
-    `dreamvla export`, a log and its curves. On the CPU, in bfloat16. Needs the extra [train].
+    recordings hold no depth and no features. With --student the denoiser alone learns; export it
+    and give `--sampler student-N` to what uses the bundle, or to `quantize`, which keeps it. A run
+    that was stopped goes on when the same command is given again. The folder gets weights (fp16)
+    and a data-set file for `dreamvla export`, a log and its curves. On the CPU, in bfloat16. Needs
+    the extra [train].
     """
+    from msgspec.structs import replace
+
     from dreamvla_edge.export.data_set import DataSet, as_toml, load_data_set
 
     hints = load_data_set(data_set)
@@ -87,7 +97,8 @@ def command(
     from dreamvla_edge.train.curves import CURVES, draw_curves
     from dreamvla_edge.train.examples import examples_of
     from dreamvla_edge.train.plan import Plan
-    from dreamvla_edge.train.run import LOG, Run
+    from dreamvla_edge.train.run import LOG, Lesson, Run
+    from dreamvla_edge.train.student import Following, frozen
     from dreamvla_edge.train.weights import write_weights
 
     report.progress(f"reading {checkpoint}")
@@ -104,14 +115,18 @@ def command(
         windows=windows,
         rate=rate,
         warm_up=min(100, steps // 10),
-        dreams=dreams,
-        frozen=() if text else ("clip_model.",),
+        dreams=dreams and not student,
+        frozen=frozen(network) if student else () if text else ("clip_model.",),
         seed=seed,
     )
+    batches = Batches(examples, config, size, plan.dreams, other_words=0.0)
+    lesson: Lesson = Acting(network, batches, windows)
+    if student:
+        taught = hints.model.guidance, hints.model.sampler_steps
+        lesson = Following(network, batches, windows, *taught, student)
     try:
-        origin = f"{sha256(checkpoint)} {examples.sha256}"
-        batches = Batches(examples, config, size, dreams, other_words=0.0)
-        run = Run(network, Acting(network, batches, windows), plan, output, origin)
+        origin = f"{sha256(checkpoint)} {examples.sha256} {student or 'no'} student"
+        run = Run(network, lesson, plan, output, origin)
     except ValueError as error:
         raise OutputError(
             str(error), "an empty folder, or one of the same run to go on with", "give another -o"
@@ -127,7 +142,8 @@ def command(
         run.save()
     write_weights(run.averaged(), output / WEIGHTS)
     draw_curves({"": output / LOG}, output)
-    data = DataSet(specification=specification, model=hints.model)
+    model = replace(hints.model, guidance=1.0) if student else hints.model
+    data = DataSet(specification=specification, model=model)
     (output / DATA_SET).write_text(as_toml(data), encoding="utf-8")
     report.text(
         f"{output / WEIGHTS}: after {run.step} steps on {len(examples)} frames of"

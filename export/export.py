@@ -34,13 +34,13 @@ from dreamvla_edge.runtime.manifest import (
     TensorSpec,
     contract_sha256,
 )
+from dreamvla_edge.runtime.place import check_output, place
 from dreamvla_edge.runtime.preprocess import Preprocessing
 from dreamvla_edge.runtime.tokenizer import CONTEXT, END, Tokenizer
 from dreamvla_edge.runtime.verify import require, verify
 
 from .data_set import DataSet
 from .golden import record_golden
-from .place import check_output, place
 from .progress import Progress, silent
 from .subgraphs import subgraphs
 from .tokenizer import write_tokenizer

@@ -61,3 +61,15 @@ class RecordingError(DreamvlaError):
 
 class OutputError(DreamvlaError):
     """The output exists already or cannot be written."""
+
+
+class PlanError(DreamvlaError):
+    """A quantization plan cannot be read or does not fit the bundle."""
+
+
+class AcceptanceError(DreamvlaError):
+    """A changed bundle does not act as well as it should."""
+
+
+class DataError(DreamvlaError):
+    """Data for calibration is empty, damaged or not of this arm."""

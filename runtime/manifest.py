@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,7 +37,7 @@ class SubgraphSpec(Contract, frozen=True):
     files: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "int8", "uint8", "w8"]
     tolerance: float
     gflop: dict[str, float]
 
@@ -95,17 +95,23 @@ class NetworkSpec(Contract, frozen=True):
         return self.dream_rows + self.action_steps
 
 
-class SamplerSpec(Contract, frozen=True):
-    """How actions are sampled from noise.
+class SamplerSpec(Contract, frozen=True, omit_defaults=True):
+    """How actions are sampled from noise (`samplers/`).
 
     timesteps: descending grid of diffusion times; alpha_bar: signal level ᾱ at each;
-    guidance: scale of classifier-free guidance.
+    guidance: scale of classifier-free guidance; sweeps: of `parallel_ddim`, after the first
+    prediction. None of the following is the released way, in which no control step knows of the
+    one before: warm_time: of the grid, where a step that follows another begins from its actions;
+    warm_sweeps: how many follow the predictions of the step before, whose noise is kept.
     """
 
-    kind: Literal["ddim"]
+    kind: Literal["ddim", "dpm_solver", "parallel_ddim"]
     timesteps: tuple[int, ...]
     alpha_bar: tuple[float, ...]
     guidance: float
+    sweeps: int = 0
+    warm_time: int | None = None
+    warm_sweeps: int | None = None
 
     def __post_init__(self) -> None:
         times, levels = self.timesteps, self.alpha_bar
@@ -114,13 +120,34 @@ class SamplerSpec(Contract, frozen=True):
         _require(falling and times[-1] >= 0, "timesteps do not fall to zero or above")
         _require(all(0 < level <= 1 for level in levels), "an alpha_bar outside 0 to 1")
         _require(math.isfinite(self.guidance) and self.guidance >= 0, "guidance below zero")
+        parallel = self.kind == "parallel_ddim"
+        _require((self.sweeps > 0) == parallel, "sweeps are of parallel_ddim, at least one")
+        _require(self.warm_time is None or not parallel, "a warm_time of parallel_ddim")
+        _require(self.warm_time in (None, *times), "a warm_time that is no time of the grid")
+        _require(self.warm_sweeps is None or parallel, "warm_sweeps are of parallel_ddim alone")
+        _require(self.warm_sweeps is None or self.warm_sweeps > 0, "warm_sweeps below one")
+        if self.kind != "ddim":
+            _require(all(level < 1 for level in levels), "no noise at a time of the grid")
 
 
-class Manifest(Contract, frozen=True):
+class Quantization(Contract, frozen=True, omit_defaults=True):
+    """How a bundle was made from one in float32.
+
+    plan: its name; choices: what it says of each subgraph; source: sha256 of the other bundle's
+    manifest; acceptance: which one was passed, with its numbers, None if none was.
+    """
+
+    plan: str
+    choices: dict[str, dict[str, Any]]
+    source: str
+    acceptance: dict[str, float | int | str] | None = None
+
+
+class Manifest(Contract, frozen=True, omit_defaults=True):
     """The whole `bundle.json`.
 
     files: sha256 of every other file of the bundle; source_sha256: of the checkpoint;
-    versions: of the programs that wrote the bundle.
+    versions: of the programs that wrote the bundle; quantization: None for a bundle as exported.
     """
 
     schema_version: int
@@ -133,6 +160,7 @@ class Manifest(Contract, frozen=True):
     files: dict[str, str]
     source_sha256: str
     versions: dict[str, str]
+    quantization: Quantization | None = None
 
 
 def contract_sha256(

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from .backends import Backend, Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
 from .errors import ObservationError
+from .manifest import SamplerSpec
 from .observation import finite, normalised
 from .preprocess import preprocess
-from .sampler import SAMPLERS
+from .samplers import Sampled, sample
 from .tokenizer import Tokenizer
 from .window import Frame, Window
 
@@ -45,7 +46,7 @@ class Policy:
 
     bundle: a directory or an opened bundle; backend: a name of `BACKENDS`, module:Class, or a
     back end already made; threads: of one made by name, None for one per core; seed: of the
-    sampler's noise.
+    sampler's noise; sampler: another one than the bundle's (`samplers.named`).
 
     After every `act` the next window is computed ahead in a thread of its own while the arm
     moves; `act` waits for it if need be.
@@ -57,6 +58,7 @@ class Policy:
         backend: str | Backend = "onnxruntime",
         threads: int | None = None,
         seed: int | None = None,
+        sampler: SamplerSpec | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         manifest = self.bundle.manifest
@@ -68,7 +70,9 @@ class Policy:
         self._head = self._load(self._head_name)
         self.window = Window(manifest.network, self._load)
         self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
-        self._noise = np.random.default_rng(seed)
+        self.sampler = None if manifest.sampler is None else sampler or manifest.sampler
+        self._random = np.random.default_rng(seed)
+        self._before: Sampled | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefill")
         self._ahead: Future[None] | None = None
         self._ready = False
@@ -86,7 +90,7 @@ class Policy:
         """As `reset`, for tokens (1, 77) of CLIP's vocabulary."""
         self.settle()
         self.window.reset(self.text(tokens))
-        self._ready, self._new_frames = True, 0
+        self._ready, self._new_frames, self._before = True, 0, None
 
     def observe(self, primary: npt.ArrayLike, wrist: npt.ArrayLike, state: npt.ArrayLike) -> None:
         """Take one observation without acting on it.
@@ -154,16 +158,13 @@ class Policy:
     def decide(self, noise: FloatArray | None = None, ahead: Any = None) -> Chunk:
         """The chunk for the observations taken so far; `ahead` as in `Window.features`."""
         self._require(self.window.slots > 0, "a decision before any observation")
-        network = self.bundle.manifest.network
         if noise is None:
-            noise = self._noise.standard_normal(
-                (network.action_steps, ACTION_VALUES), dtype=np.float32
-            )
+            noise = self.noise(self._random)
         self.settle()
         with self._span("backbone"):
             features = self.window.features(ahead=ahead)
         with self._span(self._head_name):
-            actions = self.actions(features, noise)
+            actions = self._decided(features, noise)
         if not np.isfinite(actions).all():
             raise ObservationError(
                 "the network computed a value that is not finite",
@@ -174,28 +175,48 @@ class Policy:
         self._ahead = self._worker.submit(self.window.prefill, expected)
         return Chunk(actions, features, dict(self._spans))
 
+    def noise(self, random: np.random.Generator) -> FloatArray:
+        """The sampler's start noise (P, 7) for the next decision.
+
+        Drawn anew, or that of the decision before if its predictions are where the next begins.
+        """
+        if self._before is not None and self.sampler and self.sampler.warm_sweeps is not None:
+            return self._before.noise
+        rows = self.bundle.manifest.network.action_steps
+        return random.standard_normal((rows, ACTION_VALUES), np.float32)
+
     def actions(self, features: FloatArray, noise: FloatArray) -> FloatArray:
-        """Actions (P, 7) from features (P, D) and the sampler's start noise (P, 7)."""
-        sampler = self.bundle.manifest.sampler
-        if sampler is None:
+        """Actions (P, 7) from features (P, D) and the sampler's start noise (P, 7), cold."""
+        if self.sampler is None:
             return np.asarray(self._head.run({"features": features})["actions"])
+        return self._sampled(features, noise, self.sampler, None).actions
 
-        def predict(x: FloatArray, t: int) -> FloatArray:
-            return self.predict_noise(x, t, features, sampler.guidance)
+    def _decided(self, features: FloatArray, noise: FloatArray) -> FloatArray:
+        """As `actions`, after the decisions since the last reset."""
+        if self.sampler is None:
+            return self.actions(features, noise)
+        self._before = self._sampled(features, noise, self.sampler, self._before)
+        return self._before.actions
 
-        return SAMPLERS[sampler.kind](noise, predict, sampler)
+    def _sampled(
+        self, features: FloatArray, noise: FloatArray, spec: SamplerSpec, before: Sampled | None
+    ) -> Sampled:
+        def predict(x: FloatArray, times: npt.NDArray[np.int32]) -> FloatArray:
+            return self.predict_noise(x, times, features, spec.guidance)
+
+        return sample(noise, predict, spec, before)
 
     def predict_noise(
-        self, x: FloatArray, time: int, features: FloatArray, guidance: float
+        self, x: FloatArray, times: npt.NDArray[np.int32], features: FloatArray, guidance: float
     ) -> FloatArray:
-        """One guided noise prediction (P, 7) for x (P, 7) at one diffusion time."""
+        """Guided noise predictions (B, P, 7) for x (B, P, 7) at diffusion times (B,)."""
         inputs = {
-            "x": x[None],
-            "t": np.array([time], np.int32),
+            "x": x,
+            "t": times,
             "features": features,
             "guidance": np.array([guidance], np.float32),
         }
-        return np.asarray(self._head.run(inputs)["noise"][0])
+        return np.asarray(self._head.run(inputs)["noise"])
 
     def dream(self) -> dict[str, FloatArray]:
         """What the network expects the cameras to show: per head (2 cameras, N, channels).

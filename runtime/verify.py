@@ -168,7 +168,7 @@ def _outputs(policy: Policy, golden: Arrays) -> Iterator[Stage]:
         sampler = policy.bundle.manifest.sampler
         assert sampler is not None  # `open_bundle` refuses a denoiser without one
         found = [
-            policy.predict_noise(x, int(t), features, sampler.guidance)
+            policy.predict_noise(x[None], t[None], features, sampler.guidance)[0]
             for x, t in zip(golden["denoise_x"], golden["denoise_t"], strict=True)
         ]
         yield _stage(policy, "denoise", "every time step", np.stack(found), golden["denoise_noise"])

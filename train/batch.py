@@ -14,9 +14,15 @@ from dreamvla_edge.runtime.tokenizer import END, START
 
 from .examples import AHEAD, Examples
 
+_OTHERS = 0.5
+"""Share of windows in which something else is asked for, where the examples know what."""
+
 
 class Batches:
     """Draws windows of a network's form from examples.
+
+    Where something else is asked for than what the arm is about, the next step alone is known, and
+    nothing is dreamt, since what comes would be something else too.
 
     dreams: whether with what should be dreamt, for the heads that there are targets for;
     other_words: chance that a word is exchanged for any other, so that a word which was never
@@ -53,31 +59,39 @@ class Batches:
         ahead = at[..., None] + np.arange(config.action_steps)
         end = self._end[start][:, None, None]
         slot = int(random.integers(config.window))
+        tokens = examples.tokens[self._episode[start]].astype(np.int64)
+        actions, known = examples.actions[np.minimum(ahead, end - 1)], ahead < end
+        other = self._others(count, random)
+        if other.any():
+            number = random.integers(examples.others["tokens"].shape[1], size=count)[other]
+            tokens[other] = examples.others["tokens"][self._episode[start[other]], number]
+            told = examples.others["actions"][at[other], number[:, None]]
+            actions[other], known[other, :, 1:] = told[:, :, None], False
         return Windows(
-            tokens=torch.from_numpy(self._words(self._episode[start], random)),
+            tokens=torch.from_numpy(exchanged(tokens, self._other_words, random)),
             images=self._pictures(at) if self._seen is None else None,
             seen=None if self._seen is None else torch.from_numpy(self._seen[at]).float(),
             states=torch.from_numpy(examples.states[at]),
-            actions=torch.from_numpy(examples.actions[np.minimum(ahead, end - 1)]),
-            known=torch.from_numpy(ahead < end),
+            actions=torch.from_numpy(actions),
+            known=torch.from_numpy(known),
             slot=slot,
-            dreams=self._dreams(at[:, slot]),
+            dreams=self._dreams(at[:, slot], other),
         )
+
+    def _others(self, count: int, random: np.random.Generator) -> NDArray[np.bool_]:
+        """In which windows (count,) something else is asked for."""
+        if not self._examples.others:
+            return np.zeros(count, np.bool_)
+        return random.random(count) < _OTHERS
 
     def _pictures(self, at: NDArray[np.int64]) -> Tensor:
         """Normalised images (…, 2, 3, h, w) of frames (…)."""
         return normalised(self._examples.images[at], self._preprocessing)
 
-    def _words(self, episodes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-        tokens = self._examples.tokens[episodes].astype(np.int64)
-        words = (tokens != START) & (tokens != END) & (tokens != 0)
-        other = random.integers(1, START, size=tokens.shape)
-        return np.where(words & (random.random(tokens.shape) < self._other_words), other, tokens)
-
-    def _dreams(self, at: NDArray[np.int64]) -> dict[str, Dream]:
+    def _dreams(self, at: NDArray[np.int64], other: NDArray[np.bool_]) -> dict[str, Dream]:
         later = np.minimum(at + AHEAD, self._end[at] - 1)
-        whole = torch.from_numpy(at + AHEAD < self._end[at])[:, None, None]
-        moves = torch.from_numpy(self._examples.moves[at])
+        whole = torch.from_numpy((at + AHEAD < self._end[at]) & ~other)[:, None, None]
+        moves = torch.from_numpy(self._examples.moves[at] & ~other[:, None, None])
         found = {}
         for name in self.heads:
             if name == "image":
@@ -95,3 +109,12 @@ def normalised(images: NDArray[np.uint8], preprocessing: Preprocessing) -> Tenso
         torch.tensor(part)[:, None, None] for part in (preprocessing.mean, preprocessing.std)
     )
     return (torch.tensor(images).movedim(-1, -3) / 255 - mean) / std
+
+
+def exchanged(
+    tokens: NDArray[np.int64], share: float, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Tokens (n, 77) with such a share of the words exchanged for any others."""
+    words = (tokens != START) & (tokens != END) & (tokens != 0)
+    other = random.integers(1, START, size=tokens.shape)
+    return np.where(words & (random.random(tokens.shape) < share), other, tokens)

@@ -3,10 +3,10 @@
     python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 40000] [--runs dreams-0 …]
 
 Each stage leaves a part of FOLDER and is not done again: `recordings` (sim.teach), `examples`,
-`eyes` (see `eyes`), and one folder for each run in `runs`: `dreams-N` and `plain-N` differ in the
-dream losses alone. Stopped with Ctrl-C or otherwise, it goes on from the last state that was
-written. `weights.safetensors` in a run's folder are its averaged weights, fp16, under the
-released names.
+`words`, `glimpses` and `eyes` (see the modules of these names), and one folder for each run in
+`runs`: `dreams-N` and `plain-N` differ in the dream losses alone. Stopped with Ctrl-C or
+otherwise, it goes on from the last state that was written. `weights.safetensors` in a run's folder
+are its averaged weights, fp16, under the released names.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ from dreamvla_edge.sim.teach import MOTION
 from .acting import Acting
 from .batch import Batches
 from .curves import draw_curves
-from .examples import Examples, examples_of
+from .examples import Examples, examples_of, in_head
 from .eyes import Eyes, Sights, seen_by
 from .glimpses import Glimpses, catch
+from .others import others
 from .plan import Plan
 from .run import LOG, Run
 from .scene import SEMANTICS, known, shown
 from .weights import write_weights
+from .words import Reading, Words, sentences
 
 _WIDTH, _HEADS, _LAYERS, _PATCH = 128, 2, 4, 16  # heads of 64 and patches of 16, as released
 _TOWER = TowerConfig(_WIDTH, _LAYERS, _HEADS, 4 * _WIDTH)
@@ -82,11 +84,14 @@ DATA_SET = DataSet(
 PREPROCESSING = Preprocessing(size=IMAGE)
 WEIGHTS = "weights.safetensors"
 _RUNS = ("dreams-0", "plain-0", "dreams-1", "plain-1")
-_OTHER_WORDS = 0.06
 _GLIMPSES = 300_000
 """First seed of what the eyes see beside recordings."""
 _EYES = Plan(steps=1, windows=32)
 """But for its steps; a window is one step with both pictures."""
+_WORDS = Plan(steps=3000, windows=64, other_words=0.12)
+"""A window is one sentence."""
+_FROZEN = ("vision_encoder.", "perceiver_resampler.", "clip_model.")
+"""What had its lessons before."""
 _CORES, _PART = 2, 40
 """Processes that record and gather; recordings that one of them takes at a time."""
 _SAVED = 1000
@@ -99,8 +104,7 @@ def plan(name: str, steps: int) -> Plan:
     return Plan(
         steps,
         dreams=kind == "dreams",
-        other_words=_OTHER_WORDS,
-        frozen=("vision_encoder.", "perceiver_resampler."),
+        frozen=_FROZEN,
         seed=int(seed),
     )
 
@@ -137,10 +141,15 @@ def _part(folders: Sequence[Path], tokenizer: Path, folder: Path) -> None:
     with Views(scene, IMAGE) as views:
         dreams, sights = known(scene, views, folders, _PATCH)
     tokens = Tokenizer(tokenizer)
+    asked = [others(scene, folder) for folder in folders]
     examples_of(
         *(shown(folders), SPECIFICATION, PREPROCESSING, _PATCH, tokens, NETWORK.window),
         dreams=dreams,
         sights=sights,
+        others={
+            "tokens": np.stack([[tokens(text)[0] for text in o.instructions] for o in asked]),
+            "actions": in_head(np.concatenate([o.actions for o in asked])),
+        },
     ).save(folder)
 
 
@@ -165,13 +174,23 @@ def open_eyes(
     return {name: w for name, w in run.averaged().items() if not name.startswith("read_")}
 
 
+def learn_words(tokenizer: Path, folder: Path) -> dict[str, Tensor]:
+    """The text tower after its lessons, by the names of its weights."""
+    words = Words(initial_network(NETWORK, _WORDS.seed))
+    known = sentences(Tokenizer(tokenizer))
+    lesson = Reading(words, known, _WORDS.windows, _WORDS.other_words)
+    run = Run(words, lesson, _WORDS, folder, f"{len(known.meaning)} sentences")
+    _go(run, lambda: None)
+    return run.averaged()
+
+
 def train(
-    name: str, examples: Examples, eyes: Mapping[str, Tensor], steps: int, folder: Path
+    name: str, examples: Examples, taught: Mapping[str, Tensor], steps: int, folder: Path
 ) -> None:
-    """One run to its end, and its weights."""
+    """One run to its end, and its weights; taught: those that had their lessons before."""
     own = plan(name, steps)
     network = initial_network(NETWORK, own.seed)
-    network.load_state_dict({**network.state_dict(), **eyes})
+    network.load_state_dict({**network.state_dict(), **taught})
     seen = seen_by(network, examples, PREPROCESSING)
     batches = Batches(examples, NETWORK, PREPROCESSING, own.dreams, own.other_words, seen)
     lesson = Acting(network, batches, own.windows)
@@ -210,9 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examples = Examples.load(kept)
     print(f"{len(examples)} steps of {len(examples.tokens)} episodes, {examples.sha256}")
     print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)
+    words = learn_words(folder / "tokenizer.json", folder / "words")
     eyes = open_eyes(examples, folder / "glimpses", options.glimpses, folder / "eyes", options.eyes)
     for name in options.runs:
-        train(name, examples, eyes, options.steps, folder / "runs" / name)
+        train(name, examples, {**words, **eyes}, options.steps, folder / "runs" / name)
     return 0
 
 
@@ -221,8 +241,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="where everything goes")
     parser.add_argument("--seeds", type=_seeds, default=(0, 300), help="FROM:TO, TO not included")
-    parser.add_argument("--glimpses", type=int, default=80_000, help="layouts for the eyes")
-    parser.add_argument("--eyes", type=int, default=8000, help="steps for the eyes")
+    parser.add_argument("--glimpses", type=int, default=120_000, help="layouts for the eyes")
+    parser.add_argument("--eyes", type=int, default=12_000, help="steps for the eyes")
     parser.add_argument("--steps", type=int, default=40_000, help="of every run")
     parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")
     return parser

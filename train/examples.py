@@ -32,7 +32,9 @@ class Examples:
     8): raw; actions (n, 7): in the head's numbers, gripper 0 or 1; tokens (episodes, 77); first
     (episodes + 1,): where each begins, and n; moves (n, 2, N): patches in which the frame AHEAD
     steps later differs by motion, all False where there is none; dreams: by head, what it should
-    see in each frame itself (n, 2, N, C); sights: what a scene knows of each frame (`scene`).
+    see in each frame itself (n, 2, N, C); sights: what a scene knows of each frame (`scene`);
+    others: what else could have been asked for (`others`): tokens (episodes, K, 77), and actions
+    (n, K, 7), which say the next step alone.
     """
 
     images: NDArray[np.uint8]
@@ -43,6 +45,7 @@ class Examples:
     moves: NDArray[np.bool_]
     dreams: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
     sights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    others: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -110,7 +113,7 @@ class Examples:
         }
 
 
-_MAPPINGS = ("dreams", "sights")
+_MAPPINGS = ("dreams", "sights", "others")
 
 
 def examples_of(
@@ -122,12 +125,13 @@ def examples_of(
     window: int,
     dreams: Mapping[str, NDArray[np.float16]] | None = None,
     sights: Mapping[str, NDArray[Any]] | None = None,
+    others: Mapping[str, NDArray[Any]] | None = None,
 ) -> Examples:
     """What a network with `patch` [pixel] and `window` steps learns from.
 
-    tokens: of an instruction, (1, 77); dreams, sights: the fields, if anything is known. Raises
-    RecordingError if an episode is shorter than the window, and ObservationError if frames are
-    not as the specification says.
+    tokens: of an instruction, (1, 77); dreams, sights, others: the fields, if anything is known.
+    Raises RecordingError if an episode is shorter than the window, and ObservationError if frames
+    are not as the specification says.
     """
     images, states, actions, rows, moves, first = [], [], [], [], [], [0]
     cameras = {camera.role: camera for camera in specification.cameras}
@@ -146,8 +150,7 @@ def examples_of(
         )
         images.append(seen)
         states.append(shown.states)
-        gripper = (shown.actions[:, 6:] > 0).astype(np.float32)
-        actions.append(np.concatenate([shown.actions[:, :6], gripper], 1))
+        actions.append(in_head(shown.actions))
         rows.append(tokens(shown.task)[0])
         moves.append(_moves(seen, patch))
         first.append(first[-1] + len(shown))
@@ -160,7 +163,13 @@ def examples_of(
         np.concatenate(moves),
         dreams or {},
         sights or {},
+        others or {},
     )
+
+
+def in_head(actions: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Executed actions (…, 7), gripper ±1, in the head's numbers, gripper 0 or 1."""
+    return np.concatenate([actions[..., :6], actions[..., 6:] > 0], -1, dtype=np.float32)
 
 
 def _moves(images: NDArray[np.uint8], patch: int) -> NDArray[np.bool_]:

@@ -1,8 +1,9 @@
 """Eyes before hands: the vision path learns what is where before anything acts on it.
 
 The released network's eyes were trained on pictures before they saw a robot (MAE, CLIP). Those of
-the demo are taught by the scene: which thing covers what (for the patches), and where the
-landmarks are (for CLS and the resampled tokens, of which alone the backbone knows). What reads
+the demo are taught by the scene: which thing covers what (for the patches), what is to be seen at
+all (for CLS), and where the landmarks are, one for each of the resampled tokens: so that an
+instruction only has to choose to which of them to attend (slots, arXiv 2006.15055). What reads
 that out is thrown away afterwards. All runs of a comparison get the same eyes.
 """
 
@@ -27,25 +28,30 @@ from .scene import LANDMARKS, SEMANTICS
 CELLS = 4
 """Cells along an edge of a patch in which it is told what is seen."""
 _VALUES = 5
-_UNIT = torch.tensor([0.05, 0.05, 0.05, 1.0, 1.0])  # errors [m] that weigh as much as a yaw's
+_UNIT = torch.tensor([0.02, 0.02, 0.02, 1.0, 1.0])  # errors [m] that weigh as much as a yaw's
 _BLOCKS = LANDMARKS - 2
-_WEIGHTS = {"things": 1.0, "seen": 0.3, "places": 1.0}
+_WEIGHTS = {"things": 1.0, "seen": 0.3, "slots": 0.1, "places": 0.3}
 
 
 class Eyes(nn.Module):
-    """The vision path of a network under its names, with what reads it out."""
+    """The vision path of a network under its names, with what reads it out.
+
+    Raises ValueError unless it resamples to a token for each landmark.
+    """
 
     def __init__(self, network: DreamVLA) -> None:
         super().__init__()
         config = network.config
-        width, rows = config.vision.width, 1 + config.resampler.latents
+        width = config.vision.width
+        if config.resampler.latents != LANDMARKS:
+            raise ValueError(f"{config.resampler.latents} latents for {LANDMARKS} landmarks")
         self.patch = config.patch
         self.vision_encoder = network.vision_encoder
         self.perceiver_resampler = network.perceiver_resampler
         self.read_things = nn.Linear(width, CELLS**2 * SEMANTICS)
-        self.read_places = nn.ModuleList(
-            nn.Linear(rows * width, LANDMARKS * (1 + _VALUES)) for _ in ROLES
-        )
+        self.read_seen = nn.Linear(width, LANDMARKS)
+        # The same for all landmarks of a camera, so that what it says is said alike by all tokens.
+        self.read_slots = nn.ModuleList(nn.Linear(width, LANDMARKS + 1 + _VALUES) for _ in ROLES)
 
     def losses(self, images: Tensor, things: Tensor, places: Tensor) -> dict[str, Tensor]:
         """Of images (n, 2, 3, h, w), things (n, 2, h, w) and places (n, 2, LANDMARKS, 5).
@@ -53,17 +59,20 @@ class Eyes(nn.Module):
         Beside them the mean error of places by camera [mm], which has no weight in `loss`.
         """
         cls, patches = self.vision_encoder(images.flatten(0, 1))
-        rows = torch.cat([cls[:, None], self.perceiver_resampler(patches)], 1).flatten(1)
         told = self.read_things(patches).float().reshape(*patches.shape[:2], CELLS**2, SEMANTICS)
         found = {"things": -(_cells(things, self.patch) * told.log_softmax(-1)).sum(-1).mean()}
-        pairs = rows.reshape(-1, len(ROLES), rows.shape[-1])
-        read = torch.stack([to(pairs[:, i]) for i, to in enumerate(self.read_places)], 1).float()
-        read = read.reshape(*read.shape[:2], LANDMARKS, 1 + _VALUES)
+        slots = self.perceiver_resampler(patches).unflatten(0, (-1, len(ROLES)))
+        read = torch.stack([to(slots[:, i]) for i, to in enumerate(self.read_slots)], 1).float()
+        which, sees, where = read.split((LANDMARKS, 1, _VALUES), -1)
+        number = torch.arange(LANDMARKS).expand(which.shape[:-1])
+        found["slots"] = nn.functional.cross_entropy(which.flatten(0, 2), number.flatten())
         seen = ~places[..., 0].isnan()
+        all_seen = self.read_seen(cls).float().unflatten(0, (-1, len(ROLES)))
+        told_seen = torch.cat([all_seen, sees[..., 0]])
         found["seen"] = nn.functional.binary_cross_entropy_with_logits(
-            read[..., 0], seen.to(read.dtype)
+            told_seen, torch.cat([seen, seen]).to(told_seen.dtype)
         )
-        wrong = (read[..., 1:] - places.nan_to_num() / _UNIT) * seen[..., None]
+        wrong = (where - places.nan_to_num() / _UNIT) * seen[..., None]
         wrong[:, :, _BLOCKS:, 3:] = 0  # yaws of what has none to tell
         smooth = nn.functional.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="sum")
         found["places"] = smooth / seen.sum().clamp(min=1)

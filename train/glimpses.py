@@ -6,9 +6,11 @@ heart: taught with 1500 recordings alone, they told places to 3 mm there and to 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,14 +20,19 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.recording.frames import ROLES
+from dreamvla_edge.runtime.rotation import Array
 from dreamvla_edge.sim.demo import ARM
-from dreamvla_edge.sim.scene.layout import draw
+from dreamvla_edge.sim.scene.layout import Layout, draw
 from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.sim.scene.views import Views
 
 from .scene import LANDMARKS, places_of
 
 _PART = 1000
+_NEAR, _SPREAD_M = 0.5, 0.025
+"""In such a share of moments a block is moved near to the tool, as it seldom is by chance."""
+_ROOM_M = 0.05
+"""Middle to middle, or tool to table: nearer to each other they would overlap."""
 
 
 class Glimpses(NamedTuple):
@@ -73,11 +80,28 @@ def _part(poses: NDArray[np.floating], first_seed: int, begin: int, end: int, fo
     with Views(scene, found.images.shape[2]) as views:
         for number in range(begin, end):
             random = np.random.default_rng((first_seed, number))
-            scene.reset(draw(first_seed + number, len(scene.description.joints)))
+            layout = draw(first_seed + number, len(scene.description.joints))
             pose = poses[int(random.integers(len(poses)))]
+            scene.reset(layout)
             scene.pose(pose[:-1], float(pose[-1]))
+            if random.random() < _NEAR:
+                scene.reset(_nearer(layout, scene.tool.position, random))
+                scene.pose(pose[:-1], float(pose[-1]))
             for camera, role in enumerate(ROLES):
                 things = views.things(role)
                 found.images[number, camera] = views.image(role)
                 found.things[number, camera] = things
                 found.places[number, camera] = places_of(scene, role, things)
+
+
+def _nearer(layout: Layout, tool: Array, random: np.random.Generator) -> Layout:
+    """With a block moved to about where the tool is, if there is room for it on the table."""
+    x, y = tool[:2] + random.normal(0, _SPREAD_M, 2)
+    moved, *others = random.permutation(len(layout.blocks))
+    apart = min(math.dist((x, y), (layout.blocks[i].x, layout.blocks[i].y)) for i in others)
+    if tool[2] < _ROOM_M or apart < _ROOM_M:
+        return layout
+    block = replace(layout.blocks[moved], x=float(x), y=float(y))
+    return replace(
+        layout, blocks=tuple(block if i == moved else b for i, b in enumerate(layout.blocks))
+    )

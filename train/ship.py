@@ -23,7 +23,7 @@ from dreamvla_edge.export.export import export
 from dreamvla_edge.runtime.bundle import sha256
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 from dreamvla_edge.sim.evaluation.actors import CONTROLS
-from dreamvla_edge.sim.evaluation.evaluation import Log, evaluate, trials
+from dreamvla_edge.sim.evaluation.evaluation import Candidate, Log, evaluate, trials
 from dreamvla_edge.sim.evaluation.summary import comparison, summary
 from dreamvla_edge.sim.scene.layout import TRAINING
 
@@ -49,7 +49,7 @@ def evaluated(run: Path, episodes: int, workers: int, controls: bool) -> Log:
     def tell(done: int, of: int) -> None:
         print(f"\r{run.name}: {done} of {of} trials", end="", file=sys.stderr, flush=True)
 
-    evaluate(bundle, asked, log, workers, tell)
+    evaluate(Candidate(bundle), asked, log, workers, tell)
     print(file=sys.stderr)
     log.done = {trial: log.done[trial] for trial in asked}
     return log

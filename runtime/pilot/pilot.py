@@ -16,7 +16,7 @@ from dreamvla_edge.runtime.cameras.camera_pair import CameraPair, Sight
 from dreamvla_edge.runtime.chunk import action_use, executed
 from dreamvla_edge.runtime.guardian.message import State
 from dreamvla_edge.runtime.guardian.report import reading_of
-from dreamvla_edge.runtime.policy import ACTION_VALUES, Chunk, Policy
+from dreamvla_edge.runtime.policy import Chunk, Policy
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.step import Observation, Step
 
@@ -177,11 +177,9 @@ class Pilot:
 
     def _noise(self) -> NDArray[np.float32] | None:
         """Drawn here, not in the policy: a recording keeps it, so that a replay can be exact."""
-        manifest = self._policy.bundle.manifest
-        if manifest.sampler is None:
+        if self._policy.sampler is None:
             return None
-        shape = (manifest.network.action_steps, ACTION_VALUES)
-        return self._random.standard_normal(shape, dtype=np.float32)
+        return self._policy.noise(self._random)
 
     def _route(self, chunk: Chunk, report: Any, observed_ns: int) -> Route:
         """Waypoints from where the arm was, or was sent, when it was observed.

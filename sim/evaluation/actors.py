@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.chunk import action_use
 from dreamvla_edge.runtime.motion import gripper_command
-from dreamvla_edge.runtime.policy import ACTION_VALUES, Policy
+from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.specification import Specification
 
 from .trial import Actor, Frame
@@ -33,9 +33,7 @@ class PolicyActor:
 
     def act(self, primary: Frame, wrist: Frame, state: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Actor.act`."""
-        rows = self._policy.bundle.manifest.network.action_steps
-        noise = self._random.standard_normal((rows, ACTION_VALUES), np.float32)
-        chunk = self._policy.act(primary, wrist, state, noise)
+        chunk = self._policy.act(primary, wrist, state, self._policy.noise(self._random))
         begin = min(start for start, _ in chunk.spans.values())
         self.times_s.append(max(end for _, end in chunk.spans.values()) - begin)
         return self._use.use(chunk.actions)

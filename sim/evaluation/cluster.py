@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.util import ActorPool
 
-from .evaluation import Asked, Results, open_stage
+from .evaluation import Asked, Candidate, Results, open_stage
 from .trial import Played
 
 LOCAL = "local"
@@ -23,11 +23,15 @@ LOCAL = "local"
 class _Player:
     """A stage on some machine, with a bundle of its own."""
 
-    def __init__(self, files: dict[str, bytes], asked: Sequence[Asked]) -> None:
+    def __init__(
+        self, files: dict[str, bytes], sampler: str | None, asked: Sequence[Asked]
+    ) -> None:
         self._folder = TemporaryDirectory(prefix="dreamvla-bundle-")
         for name, content in files.items():
-            (Path(self._folder.name) / name).write_bytes(content)
-        self._stage = open_stage(Path(self._folder.name), asked)
+            place = Path(self._folder.name) / name
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(content)
+        self._stage = open_stage(Candidate(Path(self._folder.name), sampler), asked)
 
     def play(self, asked: Asked) -> tuple[Played, tuple[float, ...]]:
         return self._stage.play(asked)
@@ -35,7 +39,7 @@ class _Player:
 
 @contextmanager
 def results_on_ray(
-    bundle: Path, asked: Sequence[Asked], workers: int, address: str
+    candidate: Candidate, asked: Sequence[Asked], workers: int, address: str
 ) -> Iterator[Results]:
     """What `evaluate` asks for, in its order.
 
@@ -48,9 +52,13 @@ def results_on_ray(
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(**own, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        files = ray.put({path.name: path.read_bytes() for path in bundle.iterdir()})
+        root = candidate.bundle
+        paths = [path for path in root.rglob("*") if path.is_file()]
+        files = ray.put({str(path.relative_to(root)): path.read_bytes() for path in paths})
         player = ray.remote(num_cpus=1)(_Player)
-        pool = ActorPool([player.remote(files, asked[:1]) for _ in range(workers)])
+        pool = ActorPool(
+            [player.remote(files, candidate.sampler, asked[:1]) for _ in range(workers)]
+        )
         played = pool.map(lambda one, trial: one.play.remote(trial), list(asked))
         yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
     finally:

@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 
 from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.bundle import open_bundle
 from dreamvla_edge.runtime.policy import Policy
+from dreamvla_edge.runtime.samplers.named import replacement
 from dreamvla_edge.sim.demo import ARM
 from dreamvla_edge.sim.episode import Episode
 from dreamvla_edge.sim.scene.layout import TRAINING
@@ -43,6 +45,18 @@ class Asked(NamedTuple):
     who: str = POLICY
 
 
+class Candidate(NamedTuple):
+    """What is tried: a bundle, with another sampler than its own if one is named."""
+
+    bundle: Path
+    sampler: str | None = None
+
+    def policy(self) -> Policy:
+        """For one process. One thread: what is computed then does not depend on the cores."""
+        opened = open_bundle(self.bundle)
+        return Policy(opened, threads=1, sampler=replacement(opened.manifest, self.sampler))
+
+
 def trials(seeds: range, who: Sequence[str] = (POLICY,)) -> list[Asked]:
     """Each seed once, with the families in turn; raises ValueError for a seed of training."""
     if seeds and min(seeds) < TRAINING:
@@ -52,16 +66,12 @@ def trials(seeds: range, who: Sequence[str] = (POLICY,)) -> list[Asked]:
 
 
 class Stage:
-    """A bundle's policy and a scene that it can be tried in, for one process.
+    """A policy and a scene that it can be tried in, for one process. Use as a context."""
 
-    Use as a context. One thread per process: what is computed then does not depend on how many
-    cores there are.
-    """
-
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, candidate: Candidate) -> None:
         self._stack = ExitStack()
         with ExitStack() as stack:
-            self._policy = stack.enter_context(Policy(bundle, threads=1))
+            self._policy = stack.enter_context(candidate.policy())
             self._specification = self._policy.bundle.manifest.specification
             self._scene = Scene(load_description(ARM))
             size = self._specification.cameras[0].height
@@ -86,13 +96,13 @@ class Stage:
         return played, times
 
 
-def open_stage(bundle: Path, asked: Sequence[Asked]) -> Stage | LiberoStage:
+def open_stage(candidate: Candidate, asked: Sequence[Asked]) -> Stage | LiberoStage:
     """The stage in which these trials are played, all of one world."""
     if asked and "/" in asked[0].family:
         from .libero import LiberoStage
 
-        return LiberoStage(bundle)
-    return Stage(bundle)
+        return LiberoStage(candidate)
+    return Stage(candidate)
 
 
 def other_instruction(asked: Asked) -> str:
@@ -140,7 +150,7 @@ class Log:
 
 
 def evaluate(
-    bundle: Path,
+    candidate: Candidate,
     asked: Sequence[Asked],
     log: Log,
     workers: int,
@@ -155,7 +165,7 @@ def evaluate(
     """
     open_ = [trial for trial in asked if trial not in log.done]
     times_s: list[float] = []
-    with _results(bundle, open_, workers, ray) as results:
+    with _results(candidate, open_, workers, ray) as results:
         for number, (trial, played, times) in enumerate(results, len(asked) - len(open_) + 1):
             log.add(trial, played)
             times_s += times
@@ -171,28 +181,28 @@ _stages: list[Stage | LiberoStage] = []
 
 @contextmanager
 def _results(
-    bundle: Path, asked: Sequence[Asked], workers: int, ray: str | None
+    candidate: Candidate, asked: Sequence[Asked], workers: int, ray: str | None
 ) -> Iterator[Results]:
     if ray is not None:
         from .cluster import results_on_ray
 
-        with results_on_ray(bundle, asked, workers, ray) as results:
+        with results_on_ray(candidate, asked, workers, ray) as results:
             yield results
         return
     if workers == 1 or len(asked) < 2:
-        with open_stage(bundle, asked) as stage:
+        with open_stage(candidate, asked) as stage:
             yield ((trial, *stage.play(trial)) for trial in asked)
         return
     # spawn: a process that draws cannot be copied
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (bundle, asked[:1])) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (candidate, asked[:1])) as pool:
         played = pool.map(_play, asked)
         yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(bundle: Path, asked: Sequence[Asked]) -> None:
-    _stages.append(open_stage(bundle, asked))
+def _begin(candidate: Candidate, asked: Sequence[Asked]) -> None:
+    _stages.append(open_stage(candidate, asked))
 
 
 def _play(asked: Asked) -> tuple[Played, tuple[float, ...]]:

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.errors import ObservationError
-from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.rotation import euler_from_matrix
 from dreamvla_edge.runtime.specification import StateSpecification
 
 from .actors import CONTROLS, PolicyActor
-from .evaluation import POLICY, Asked
+from .evaluation import POLICY, Asked, Candidate
 from .trial import Played, Trial
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90")
@@ -66,12 +65,12 @@ def state_of(
 
 
 class LiberoStage:
-    """A bundle's policy in LIBERO, for one process; see `evaluation.Stage`."""
+    """A policy in LIBERO, for one process; see `evaluation.Stage`."""
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, candidate: Candidate) -> None:
         require(SUITES[0])
         with ExitStack() as stack:
-            self._policy = stack.enter_context(Policy(bundle, threads=1))
+            self._policy = stack.enter_context(candidate.policy())
             self._stack = stack.pop_all()
         self._family = ""
         self._env: Any = None

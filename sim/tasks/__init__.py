@@ -6,9 +6,9 @@ from .bowl import BOWL
 from .drawer import DRAWER
 from .lift import LIFT
 from .push import PUSH
-from .task import Family, Object, Task, draw
+from .task import Family, Object, Task, draw, objects, said
 from .touch import TOUCH
 
 FAMILIES: Mapping[str, Family] = {f.name: f for f in (TOUCH, PUSH, LIFT, BOWL, DRAWER)}
 
-__all__ = ["FAMILIES", "Family", "Object", "Task", "draw"]
+__all__ = ["FAMILIES", "Family", "Object", "Task", "draw", "objects", "said"]

@@ -42,7 +42,16 @@ class Drawer:
 
 DRAWER = Family(
     "drawer",
-    ("open the drawer", "pull the drawer open", "pull out the drawer", "open up the drawer"),
+    (
+        "open the drawer",
+        "pull the drawer open",
+        "pull out the drawer",
+        "open up the drawer",
+        "get the drawer open",
+        "draw the drawer out",
+        "pull at the handle of the drawer",
+        "the drawer should be open",
+    ),
     ("pull the drawer out", "slide the drawer open"),
     Drawer,
 )

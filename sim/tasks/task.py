@@ -80,11 +80,20 @@ def draw(family: Family, seed: int, joints: int) -> Task:
     phrase = phrasings[int(random.integers(len(phrasings)))]
     for attempt in count():
         layout = draw_layout(seed, joints, attempt)
-        colours = [block.colour for block in layout.blocks] if "{colour}" in phrase else [""]
-        abouts = [Object(*pair) for pair in product(colours, family.ways)]
-        fitting = [about for about in abouts if family.suits(about, layout)]
-        if fitting:
+        if fitting := objects(family, layout):
             about = fitting[int(random.integers(len(fitting)))]
-            words = phrase.format(colour=about.colour, way=about.way)
-            return Task(family, about, words, layout)
+            return Task(family, about, said(phrase, about), layout)
     raise AssertionError("attempts do not end")
+
+
+def objects(family: Family, layout: Layout) -> list[Object]:
+    """All that a family can be asked for in a layout."""
+    has_colour = "{colour}" in family.phrasings[0]
+    colours = [block.colour for block in layout.blocks] if has_colour else [""]
+    abouts = [Object(*pair) for pair in product(colours, family.ways)]
+    return [about for about in abouts if family.suits(about, layout)]
+
+
+def said(phrase: str, about: Object) -> str:
+    """The instruction: a phrasing with its object in it."""
+    return phrase.format(colour=about.colour, way=about.way)

@@ -73,7 +73,17 @@ def examples(
         *(shown, SPECIFICATION, PREPROCESSING, NETWORK.patch, tokenizer, NETWORK.window),
         dreams=dreams,
         sights=sights,
+        others={
+            "tokens": np.stack([[[49406, 1000 + e, 49407] + [0] * 74] * 2 for e in range(2)]),
+            "actions": np.arange(sum(map(len, shown)) * 14, dtype=np.float32).reshape(-1, 2, 7),
+        },
     )
+
+
+@pytest.fixture
+def alone(examples: Examples) -> Examples:
+    """Without what else could have been asked for."""
+    return replace(examples, others={})
 
 
 def test_numbers_are_those_that_were_recorded(
@@ -97,11 +107,14 @@ def test_a_data_set_gives_the_same_examples(
         *(read_calvin(tmp_path), SPECIFICATION, PREPROCESSING, NETWORK.patch),
         *(tokenizer, NETWORK.window),
     )
-    assert found.sha256 == replace(examples, dreams={}, sights={}).sha256 != examples.sha256
+    assert (
+        found.sha256 == replace(examples, dreams={}, sights={}, others={}).sha256 != examples.sha256
+    )
 
 
-def test_a_batch_is_windows_of_one_episode(examples: Examples) -> None:
+def test_a_batch_is_windows_of_one_episode(alone: Examples) -> None:
     """Against the arrays themselves, frame by frame."""
+    examples = alone
     batches = Batches(examples, NETWORK, PREPROCESSING, True, 0.0)
     assert batches.heads == ("image", "depth", "sam")
     lengths = np.diff(examples.first)
@@ -145,8 +158,33 @@ def test_a_batch_is_windows_of_one_episode(examples: Examples) -> None:
     assert later == {True, False}
 
 
-def test_some_words_are_others(examples: Examples) -> None:
+def test_half_of_the_windows_ask_for_something_else(examples: Examples) -> None:
+    """Other words and the next action for them; nothing is known of what comes after it."""
+    batches = Batches(examples, NETWORK, PREPROCESSING, True, 0.0)
+    batch = batches.draw(400, np.random.default_rng(0))
+    flat = {state.tobytes(): i for i, state in enumerate(examples.states)}
+    other = (batch.tokens[:, 2] == 49407).numpy()
+    assert 150 < other.sum() < 250
+    numbers = set()
+    for window in range(400):
+        at = np.array([flat[state.numpy().tobytes()] for state in batch.states[window]])
+        told, wanted = batch.actions[window, :, 0].numpy(), examples.others["actions"][at]
+        counts = batch.dreams["depth"].counts[window]
+        if not other[window]:
+            np.testing.assert_array_equal(told, examples.actions[at])
+            continue
+        episode = int(at[0] >= examples.first[1])
+        assert batch.tokens[window, 1] == 1000 + episode
+        (number,) = (i for i in range(2) if np.array_equal(told, wanted[:, i]))
+        numbers.add(number)
+        assert batch.known[window, :, 0].all() and not batch.known[window, :, 1:].any()
+        assert not counts.any() and not batch.dreams["image"].counts[window].any()
+    assert numbers == {0, 1}
+
+
+def test_some_words_are_others(alone: Examples) -> None:
     """As many as were asked for, never start, end or the zeros behind it."""
+    examples = alone
     batches = Batches(examples, NETWORK, PREPROCESSING, False, 0.3)
     batch = batches.draw(400, np.random.default_rng(0))
     plain = Batches(examples, NETWORK, PREPROCESSING, False, 0.0)
@@ -214,11 +252,12 @@ def test_they_can_be_kept_and_joined(examples: Examples, tmp_path: Path) -> None
     assert len(both) == 2 * len(examples)
     ends = [*examples.first, *(examples.first[1:] + len(examples))]
     np.testing.assert_array_equal(both.first, ends)
-    halves = {"dreams": both.dreams, "sights": both.sights}
+    halves = {"dreams": both.dreams, "sights": both.sights, "others": both.others}
     for kind, arrays in halves.items():
         assert arrays.keys() == getattr(examples, kind).keys()
         for name, array in arrays.items():
-            np.testing.assert_array_equal(array[len(examples) :], getattr(examples, kind)[name])
+            half = array[len(array) // 2 :]
+            np.testing.assert_array_equal(half, getattr(examples, kind)[name])
     for field in fields(examples):
         if field.name not in ("first", *halves):
             half = getattr(both, field.name)[len(getattr(examples, field.name)) :]

@@ -20,8 +20,9 @@ from dreamvla_edge.train.glimpses import Glimpses
 from dreamvla_edge.train.plan import Plan
 from dreamvla_edge.train.run import Run
 from dreamvla_edge.train.scene import LANDMARKS, SEMANTICS
-from training.tiny import NETWORK
+from training.tiny import NETWORK as TINY
 
+NETWORK = replace(TINY, resampler=replace(TINY.resampler, latents=LANDMARKS))
 SIZE, COUNT = NETWORK.image_size, 96
 PREPROCESSING = Preprocessing(size=SIZE)
 
@@ -90,19 +91,38 @@ def test_a_place_that_is_not_seen_teaches_nothing() -> None:
     images = torch.zeros(2, 2, 3, SIZE, SIZE)
     things = torch.from_numpy(data.sights["things"][:2])
     with torch.no_grad():
-        for layer in eyes.read_places:
+        for layer in eyes.read_slots:
             layer.weight.zero_()
             layer.bias.zero_()
     nowhere = torch.full((2, 2, LANDMARKS, 5), torch.nan)
     assert eyes.losses(images, things, nowhere)["places"] == 0
     there = nowhere.clone()
-    there[:, :, 0] = torch.tensor([0.05, 0, 0, 0, 0])
+    there[:, :, 0] = torch.tensor([0.02, 0, 0, 0, 0])
     found = eyes.losses(images, things, there)
     assert found["places"].item() == pytest.approx(0.5)
-    assert found["primary_mm"].item() == pytest.approx(50)
+    assert found["primary_mm"].item() == pytest.approx(20)
     bowl = nowhere.clone()
     bowl[:, :, 4] = torch.tensor([0, 0, 0, 1.0, 0])  # a yaw that nobody can tell
     assert eyes.losses(images, things, bowl)["places"] == 0
+
+
+def test_a_token_for_each_landmark() -> None:
+    """Its place is read from its own token and from no other; a network with fewer is refused."""
+    eyes = Eyes(initial_network(NETWORK, 0))
+    data = examples(0)
+    images = torch.from_numpy(data.images[:2]).movedim(-1, 2).float() / 255
+    things = torch.from_numpy(data.sights["things"][:2])
+    places = torch.full((2, 2, LANDMARKS, 5), torch.nan)
+    places[:, :, 3] = torch.tensor([0.1, 0.2, 0.3, 1, 0])
+    slots: list[torch.Tensor] = []
+    eyes.perceiver_resampler.register_forward_hook(
+        lambda module, given, made: slots.append(made.requires_grad_()) or slots[-1]
+    )
+    found = eyes.losses(images, things, places)["places"]
+    (slope,) = torch.autograd.grad(found, slots)
+    assert {int(i) for i in slope.abs().sum((0, 2)).nonzero()} == {3}
+    with pytest.raises(ValueError, match="2 latents for 6 landmarks"):
+        Eyes(initial_network(TINY, 0))
 
 
 def test_what_was_seen_before_need_not_be_seen_again() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dreamvla_edge.runtime.bundle import foreign_files
-from dreamvla_edge.runtime.errors import OutputError
+from .bundle import foreign_files
+from .errors import OutputError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Linux: relative to the working directory; swap instead of replacing (renameat2(2))."""

@@ -1,0 +1,222 @@
+"""`dreamvla quantize`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .bundle_path import BundlePath
+from .command import example, shared_options
+from .report import Report
+from .sampler_name import sampler_option
+
+if TYPE_CHECKING:
+    from dreamvla_edge.calibrate.accept import Likeness
+    from dreamvla_edge.calibrate.data import Moment
+    from dreamvla_edge.calibrate.observe import Seen
+    from dreamvla_edge.calibrate.plan import QuantPlan
+    from dreamvla_edge.runtime.bundle import Bundle
+
+FIRST_SEED, EPISODES, LARGEST_LOSS = 500_000, 400, 0.05
+_SEARCHED, _SHOWN = 60, 12
+"""Frames that groups are judged on; groups that are shown."""
+_HELD_OUT = 5
+"""Of so many episodes one is not calibrated on; the bundle is judged on those."""
+
+
+@click.command(
+    "quantize",
+    epilog=example(
+        "dreamvla quantize bundle recordings -o small --preset orin",
+        "dreamvla quantize bundle recordings -o small --preset plan.toml --sampler ddim-5",
+    ),
+)
+@click.argument("bundle", type=BundlePath())
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("--preset", required=True, help="cpu, orin, or a plan of your own.")
+@sampler_option
+@click.option("--frames", type=click.IntRange(1), default=400, show_default=True, help="Of data.")
+@click.option(
+    "--accept", type=click.Choice(["data", "sim", "none"]), default="data", show_default=True
+)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Of sim.")
+@click.option("--search", is_flag=True, help="Keep the fewest groups of layers that it takes.")
+@click.option(
+    "--report",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="Draw what each group of layers costs, as an SVG.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@shared_options
+def command(
+    bundle: Path,
+    data: Path,
+    output: Path,
+    preset: str,
+    sampler: str | None,
+    frames: int,
+    accept: str,
+    workers: int,
+    search: bool,
+    picture: Path | None,
+    force: bool,
+    report: Report,
+) -> None:
+    """Make a smaller, faster bundle, and keep it only if it still acts the same.
+
+    DATA: recordings, or a data set in LeRobot's or CALVIN's layout, of the arm that the bundle is
+    for. Every fifth episode is held out: with --accept data the new bundle must act on those like
+    the old one, by a fifth of what another noise seed changes. With --accept sim it must also do
+    the tasks of the scene: 400 episodes of both, on the same seeds, and with 95 % no loss of 5
+    points. A bundle that is not accepted is not written. Needs the extra [calibrate], and [sim].
+    """
+    from dreamvla_edge.calibrate import accept as judge
+    from dreamvla_edge.calibrate.data import episodes, moments, require_plausible
+    from dreamvla_edge.calibrate.observe import observe
+    from dreamvla_edge.calibrate.plan import load_plan
+    from dreamvla_edge.calibrate.quantize import accepted, quantize, require_plan, watched
+    from dreamvla_edge.runtime.bundle import Bundle, open_bundle
+    from dreamvla_edge.runtime.errors import AcceptanceError
+    from dreamvla_edge.runtime.place import check_output, place
+    from dreamvla_edge.runtime.samplers.named import replacement
+
+    from .written import require_free
+
+    check_output(output, force)
+    if picture is not None:
+        require_free(picture, force)
+    opened, plan = open_bundle(bundle), load_plan(preset)
+    require_plan(plan, opened)
+    specification = opened.manifest.specification
+    spec = replacement(opened.manifest, sampler)
+    report.progress(f"reading {data}")
+    shown = episodes(data, specification)
+    require_plausible(shown, data)
+    held_out = shown[::_HELD_OUT]
+    learnt = tuple(e for i, e in enumerate(shown) if i % _HELD_OUT) or held_out
+    report.progress(f"observing {opened.path}")
+    seen = observe(opened, watched(plan), moments(learnt, data, specification), frames)
+    if search or picture is not None:
+        told = list(islice(moments(learnt, data, specification), min(frames, _SEARCHED)))
+        plan = _looked_into(opened, plan, seen, told, search, picture, report)
+    with place(output, force) as folder:
+        made = quantize(
+            *(opened, plan, seen, folder / "bundle"), sampler=spec, progress=report.progress
+        )
+        if accept != "none":
+            report.progress("judging")
+            judged = list(islice(moments(held_out, data, specification), frames))
+            found = judge.compared(made, opened, judged)
+            _show(found, report)
+            if not found.passed:
+                raise AcceptanceError(
+                    f"the new bundle errs by {found.error_share:.2f} of what another noise seed"
+                    f" changes, and {100 * found.flips:.1f} % of the decisions flip the gripper"
+                    f" ({100 * found.seed_flips:.1f} % between seeds)",
+                    f"at most {judge.LARGEST_SHARE:g} of both",
+                    "keep more layers, or accept it all the same with --accept none",
+                )
+            numbers = {key: value for key, value in found._asdict().items() if key != "worst"}
+            if accept == "sim":
+                numbers |= _played(made, opened, workers, report)
+            made = accepted(made, {"kind": accept, **numbers})
+        for path in sorted(made.path.iterdir()):
+            path.rename(folder / path.name)
+        made.path.rmdir()
+    done = Bundle(output, made.manifest)
+    sizes = [_bytes(b.path) for b in (opened, done)]
+    report.text(f"{output}: {sizes[1] / 1e6:.1f} MB instead of {sizes[0] / 1e6:.1f}")
+    report.document({"bundle": output, "bytes": sizes[1], "source_bytes": sizes[0]})
+    report.next("eval", output, "--against", bundle)
+
+
+def _looked_into(
+    opened: Bundle,
+    plan: QuantPlan,
+    seen: Seen,
+    data: list[Moment],
+    search: bool,
+    picture: Path | None,
+    report: Report,
+) -> QuantPlan:
+    """The plan, with the fewest groups kept if asked for; draws what each group costs."""
+    from dreamvla_edge.calibrate.sensitivity import effects, fewest_kept, groups_of, reference
+
+    from .sensitivity_picture import draw_effects
+    from .written import write_file
+
+    known = reference(opened, data)
+    found = effects(opened, plan, seen, known, report.progress)
+    groups = {name: groups_of(opened, name, choice) for name, choice in plan.subgraphs.items()}
+    report.table(
+        ("subgraph", "group", "of a seed's spread", "flips %"),
+        (
+            (e.subgraph, e.group, f"{e.likeness.error_share:.4f}", f"{100 * e.likeness.flips:.1f}")
+            for e in found[:_SHOWN]
+        ),
+    )
+    if search:
+        plan, likely = fewest_kept(opened, plan, seen, known, found, report.progress)
+        kept = sum(
+            all(plan.subgraphs[e.subgraph].keeps(la) for la in groups[e.subgraph][e.group])
+            for e in found
+        )
+        report.text(f"{kept} of {len(found)} groups kept: {likely.error_share:.3f} of a spread")
+        report.document({"kept": kept, "groups": len(found)})
+    if picture is not None:
+        write_file(picture, draw_effects(found, plan, groups).encode())
+        report.text(f"what each group costs: {picture}")
+        report.document({"report": picture})
+    return plan
+
+
+def _played(made: Bundle, opened: Bundle, workers: int, report: Report) -> dict[str, float]:
+    """How both do in the scene. Raises AcceptanceError if the new one may be much worse."""
+    import tempfile
+
+    from dreamvla_edge.runtime.errors import AcceptanceError
+    from dreamvla_edge.sim.evaluation.evaluation import Candidate, Log, evaluate, trials
+    from dreamvla_edge.sim.evaluation.summary import comparison
+
+    asked, logs = trials(range(FIRST_SEED, FIRST_SEED + EPISODES)), []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, bundle in (("new", made), ("old", opened)):
+            log = Log(Path(temporary) / name)
+            evaluate(
+                *(Candidate(bundle.path), asked, log, workers),
+                lambda done, of, name=name: report.progress(f"{name}: {done} of {of}"),
+            )
+            logs.append(log.done)
+        found = comparison(*logs)
+    report.text(
+        f"{found['episodes']} episodes in the scene: {100 * found['difference']:+.1f} points, with"
+        f" 95 % not below {100 * found['at_least']:+.1f}"
+    )
+    report.document({"played": found})
+    if not found["at_least"] > -LARGEST_LOSS:
+        raise AcceptanceError(
+            f"in the scene the new bundle may lose {-100 * found['at_least']:.1f} points"
+            f" ({100 * found['difference']:+.1f} on {found['episodes']} episodes)",
+            f"with 95 % less than {100 * LARGEST_LOSS:g}",
+            "keep more layers, take more steps of the sampler, or give --accept none",
+        )
+    return found
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _show(found: Likeness, report: Report) -> None:
+    report.text(
+        f"{found.frames} held-out frames at equal noise: mean error {found.error:.2g}, which is"
+        f" {found.error_share:.3f} of what another noise seed changes; the gripper flips in"
+        f" {100 * found.flips:.2f} %, between seeds in {100 * found.seed_flips:.2f} %; worst"
+        f" frames: {', '.join(map(str, found.worst))}"
+    )
+    report.document({"likeness": {**found._asdict(), "passed": found.passed}})
