@@ -71,7 +71,10 @@ class Histogram:
     @property
     def middles(self) -> NDArray[np.float64]:
         """Of all bins."""
-        return (np.arange(BINS) - BINS // 2 + 0.5) * self.width
+        found: NDArray[np.float64] = (
+            np.arange(BINS, dtype=np.float64) - BINS // 2 + 0.5
+        ) * self.width
+        return found
 
 
 def min_max(seen: Histogram, percentile: float, signed: bool) -> Range:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from dreamvla_edge.runtime.errors import PlanError
 from dreamvla_edge.runtime.specification import Contract
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PLAN_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
@@ -72,15 +66,14 @@ def load_plan(name: str) -> QuantPlan:
     preset = PRESETS / f"{name}.toml"
     path = preset if preset.exists() else Path(name)
     try:
-        raw: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(raw, QuantPlan)
+        return msgspec.toml.decode(path.read_bytes(), type=QuantPlan)
     except FileNotFoundError:
         raise PlanError(
             f"no plan {name}",
             "a file, or one of " + ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml"))),
             "name one of them",
         ) from None
-    except (OSError, ValueError) as error:  # msgspec's and TOML's errors are ValueErrors
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise PlanError(
             f"{path} is no plan ({error})",
             f"a plan of version {PLAN_VERSION}",

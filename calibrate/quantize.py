@@ -145,7 +145,7 @@ def _written(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def _tolerant(manifest: Manifest, folder: Path) -> Manifest:
-    """With tolerances that the errors here are within; dreams follow from what the backbone errs."""
+    """With tolerances that what is erred here is within; dreams err with the backbone."""
     worst: dict[str, float] = {}
     for stage in verify(open_bundle(folder)):
         worst[stage.name] = max(worst.get(stage.name, 0.0), stage.error)

@@ -183,16 +183,16 @@ def _played(made: Bundle, opened: Bundle, workers: int, report: Report) -> dict[
     from dreamvla_edge.sim.evaluation.evaluation import Candidate, Log, evaluate, trials
     from dreamvla_edge.sim.evaluation.summary import comparison
 
-    asked, logs = trials(range(FIRST_SEED, FIRST_SEED + EPISODES)), []
+    asked = trials(range(FIRST_SEED, FIRST_SEED + EPISODES))
+
+    def tell(done: int, of: int) -> None:
+        report.progress(f"{done} of {of} episodes")
+
     with tempfile.TemporaryDirectory() as temporary:
-        for name, bundle in (("new", made), ("old", opened)):
-            log = Log(Path(temporary) / name)
-            evaluate(
-                *(Candidate(bundle.path), asked, log, workers),
-                lambda done, of, name=name: report.progress(f"{name}: {done} of {of}"),
-            )
-            logs.append(log.done)
-        found = comparison(*logs)
+        logs = [Log(Path(temporary) / name) for name in ("new", "old")]
+        for bundle, log in zip((made, opened), logs, strict=True):
+            evaluate(Candidate(bundle.path), asked, log, workers, tell)
+        found = comparison(logs[0].done, logs[1].done)
     report.text(
         f"{found['episodes']} episodes in the scene: {100 * found['difference']:+.1f} points, with"
         f" 95 % not below {100 * found['at_least']:+.1f}"

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 
-class SamplerName(click.ParamType):
-    """A name that `runtime.samplers.named` knows."""
+def _checked(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses a name that means nothing, before anything is opened."""
+    from dreamvla_edge.runtime.samplers.named import named
 
-    name = "sampler"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See `click.ParamType.convert`."""
-        from dreamvla_edge.runtime.samplers.named import named
-
+    if value is not None:
         try:
             named(value, 1.0)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return value
+            raise click.BadParameter(str(error)) from None
+    return value
 
 
 sampler_option = click.option(
     "--sampler",
-    type=SamplerName(),
-    help="Instead of the bundle's own: ddim-N, dpm-N, parallel-SWEEPS, also with -warm-T.",
+    metavar="NAME",
+    callback=_checked,
+    help="Instead of the bundle's own: ddim-N, dpm-N, parallel-SWEEPS, all also with -warm-T;"
+    " student-1 or student-2.",
 )

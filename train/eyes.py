@@ -63,7 +63,7 @@ class Eyes(nn.Module):
         found = {"things": -(_cells(things, self.patch) * told.log_softmax(-1)).sum(-1).mean()}
         slots = self.perceiver_resampler(patches).unflatten(0, (-1, len(ROLES)))
         read = torch.stack([to(slots[:, i]) for i, to in enumerate(self.read_slots)], 1).float()
-        which, sees, where = read.split((LANDMARKS, 1, _VALUES), -1)
+        which, sees, where = torch.split(read, [LANDMARKS, 1, _VALUES], -1)
         number = torch.arange(LANDMARKS).expand(which.shape[:-1])
         found["slots"] = nn.functional.cross_entropy(which.flatten(0, 2), number.flatten())
         seen = ~places[..., 0].isnan()

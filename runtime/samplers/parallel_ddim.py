@@ -30,7 +30,7 @@ def parallel_ddim(
     weights = np.tril(np.broadcast_to(np.diff(ratio, append=0.0), (len(times),) * 2), -1)
 
     def data(x: FloatArray, at: slice) -> FloatArray:
-        found = (x - sigma[at] * predict(x, times[at])) / signal[at]
+        found: FloatArray = (x - sigma[at] * predict(x, times[at])) / signal[at]
         return found.astype(np.float32)
 
     same = before is not None and np.array_equal(before.noise, noise)

@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 STEP_RAD = math.tau / 4096
 STANDS_RAD_S = 0.02
 MOVES_RAD_S = 0.1
+NEAR_OPENING = 0.1
 PERIOD_S = 0.01
 HANGING, WEIGHT = 2, 0.2  # a servo that needs a fifth of its torque: without torque it sinks,
 SUPPORT_STEP = 1650  # as far as this
@@ -155,6 +156,8 @@ class Rig:
         self.reports.clear()
         time.sleep(SETTLES_S)  # for a gripper whose policy was away
         self._wait("the dance", self._tracks)
+        # A fault may have left it far behind; it would go on on its own when the guardian dies.
+        self._wait("the gripper's dance", self._grips)
         self.bus.command(f"obstacle {HANGING} 0 {SUPPORT_STEP}")
         self.bus.command(f"gravity {HANGING} {WEIGHT}")
         self._wait("motion", lambda: np.nanmax(np.abs(self.reports[-1]["velocity"])) > MOVES_RAD_S)
@@ -248,6 +251,11 @@ class Rig:
         if self.state in LATCHED:
             self._clear()
         return self.state is State.TRACK
+
+    def _grips(self) -> bool:
+        """Whether the gripper is near to where it was sent."""
+        measured, _, sent = self.reports[-1]["gripper"]
+        return abs(measured - sent) < NEAR_OPENING
 
     def _wait(self, what: str, there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENT_S

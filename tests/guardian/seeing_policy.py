@@ -69,8 +69,8 @@ class Dancer:
         manifest = SimpleNamespace(
             specification=specification(joints),
             network=SimpleNamespace(window=10, action_steps=CHUNK),
-            sampler=None,
         )
+        self.sampler = None
         self.bundle, self._joints = SimpleNamespace(manifest=manifest), len(joints)
         self.stands_s: float | None = None
 
