@@ -1,12 +1,16 @@
 """One control step on the CPU: the released loop in PyTorch against the policy of a bundle.
 
-    python benchmarks/cpu_step.py [--json] [--rounds N]
+    python benchmarks/cpu_step.py [--json] [--rounds N] [--preset cpu] [--sampler ddim-5]
 
 Full CALVIN size, float32, two threads, fresh frames at every step, window full. Both run in
 processes of their own and take turns, two steps at a time, of which the second counts; every figure
 is a median over the rounds. The same
 observations and noise go to both, and their actions must agree. Makes its checkpoint and bundle
 itself and keeps them in `--cache` (5 GB).
+
+With --preset or --sampler the policy's bundle is quantized by that plan and samples so; what its
+actions then differ by is printed and not judged here, since random weights say nothing of a task:
+the same plan and sampler must have passed `dreamvla quantize --accept sim` on a trained network.
 
 Exits with 1 when the released loop runs below 0.65 of PyTorch's own matrix products, which would
 flatter the policy, or when actions differ by more than 1e-4 of the largest.
@@ -26,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from material import ROOT, prepared
+from material import ROOT, Changed, Prepared, prepared, quantized
 from process import Worker
 from step_table import table
 
@@ -44,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    checkpoint, bundle = prepared(options.cache, options.size, progress)
-    result = measure(checkpoint, bundle, options.size, options.rounds, options.threads, progress)
+    made = prepared(options.cache, options.size, progress)
+    if options.preset or options.sampler:
+        plan = Changed(options.preset, options.sampler)
+        made = quantized(made, plan, options.cache / f"{options.size}.quantized", progress)
+    result = measure(made, options.size, options.rounds, options.threads, progress)
     faults = result["faults"]
     print(json.dumps(result, indent=1) if options.json else table(result), flush=True)
     for fault in faults:
@@ -57,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--rounds", type=_rounds, default=5, help="timed steps of each, at least 3")
+    parser.add_argument("--preset", help="plan of the policy's bundle: cpu, orin or a file")
+    parser.add_argument("--sampler", help="of the policy's bundle, by its name")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "benchmarks")
     parser.add_argument(
@@ -75,15 +84,14 @@ def _rounds(text: str) -> int:
     return rounds
 
 
-def measure(
-    checkpoint: Path, bundle: Path, size: str, rounds: int, threads: int, progress: Any
-) -> dict[str, Any]:
+def measure(made: Prepared, size: str, rounds: int, threads: int, progress: Any) -> dict[str, Any]:
     """Everything that is printed; `faults` says why the figures must not be used."""
-    manifest = json.loads((bundle / "bundle.json").read_text())
+    checkpoint, bundle = made.checkpoint, made.bundle
+    manifest = json.loads((made.policy / "bundle.json").read_text())
     full = manifest["network"]["window"]
     progress("starting three processes")
     with (
-        Worker("policy", checkpoint, bundle, threads) as policy,
+        Worker("policy", checkpoint, made.policy, threads) as policy,
         Worker("torch", checkpoint, bundle, threads) as torch,
         Worker("onnxruntime", checkpoint, bundle, threads) as onnxruntime,
     ):
@@ -107,7 +115,10 @@ def measure(
             answers["exact"].append(_second(torch, "act", step))
             progress(f"round {turn + 1} of {rounds}: {_round(answers)}")
         about = policy.ask("about"), torch.ask("about")
-    result = _result(answers, _work(manifest, bundle), *about)
+    result = _result(answers, _work(manifest, made.policy), *about)
+    if made.policy != bundle:
+        result |= {"policy_error": _errors(answers, "policy"), **made.change._asdict()}
+        result |= {"plan_sha256": made.plan_sha256, "max_relative_error": _errors(answers, "exact")}
     result["faults"] = faults(result, judge_speed=size == "calvin")
     return {"size": size, "rounds": rounds, "threads": threads, **result}
 
@@ -153,11 +164,6 @@ def _result(
     whole_s = _median(answers["policy"], "seconds")
     ort_sgemm = median(max(rates["gflops"].values()) for rates in answers["onnxruntime"])
     act_gflop = sum(work[stage]["gflop"] for stage in ("vision", "backbone", "denoise"))
-    errors = [
-        relative_error(mine["actions"], released["actions"])
-        for name in ("policy", "exact")
-        for mine, released in zip(answers[name], answers["released"], strict=True)
-    ]
     return {
         "released_loop_s": released_s,
         "observation_to_action_s": act_s,
@@ -173,7 +179,7 @@ def _result(
         "sgemm_gflops": median(max(rates["gflops"].values()) for rates in answers["torch"]),
         "onnxruntime_sgemm_gflops": ort_sgemm,
         "memory_gb_per_s": _median(answers["torch"], "memory_gb_per_s"),
-        "max_relative_error": None if None in errors else max(errors),
+        "max_relative_error": _errors(answers, "policy", "exact"),
         "peak_rss_mb": policy["peak_rss_mb"],
         "busy_elsewhere": _busiest(answers),
         "stages": _stages(answers["policy"], work, ort_sgemm),
@@ -208,6 +214,16 @@ def _stages(
                 "weight_gb_per_s": work[name]["weight_mb"] / 1e3 / seconds,
             }
     return stages
+
+
+def _errors(answers: Mapping[str, Answers], *names: str) -> float | None:
+    """Largest error of an action to the released loop's; None if one is not finite."""
+    errors = [
+        relative_error(mine["actions"], released["actions"])
+        for name in names
+        for mine, released in zip(answers[name], answers["released"], strict=True)
+    ]
+    return None if None in errors else max(error for error in errors if error is not None)
 
 
 def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float | None:

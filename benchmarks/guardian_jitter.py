@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    _, place = prepared(options.cache, options.size, progress)
+    place = prepared(options.cache, options.size, progress).bundle
     robot = options.cache / "robot.toml"
     camera = CameraSource("simulated")
     robot.write_text(new_text("demo", "so101", VIRTUAL, {"primary": camera, "wrist": camera}))

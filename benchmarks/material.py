@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from dreamvla_edge.model.config import ModelConfig
@@ -16,7 +18,24 @@ SOURCES = ("model", "export")
 """Packages that decide what a checkpoint and its bundle hold."""
 
 
-def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> tuple[Path, Path]:
+class Changed(NamedTuple):
+    """How the policy's bundle differs from the exported one: a plan, and a sampler by its name."""
+
+    preset: str | None = None
+    sampler: str | None = None
+
+
+class Prepared(NamedTuple):
+    """A checkpoint, its bundle, and the bundle of the policy that is measured."""
+
+    checkpoint: Path
+    bundle: Path
+    policy: Path
+    change: Changed = Changed()
+    plan_sha256: str = ""
+
+
+def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> Prepared:
     """Checkpoint and bundle of the size `calvin` or `small` in the folder `cache`.
 
     Made there unless `kept` finds them.
@@ -24,13 +43,49 @@ def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> tuple[P
     found = kept(cache, size)
     if found is not None:
         progress(f"using {found[1]}")
-        return found
+        return Prepared(*found, found[1])
     checkpoint, bundle, note = _paths(cache, size)
     cache.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     _make(checkpoint, bundle, size, progress)
     note.write_text(_digest())
-    return checkpoint, bundle
+    return Prepared(checkpoint, bundle, bundle)
+
+
+def quantized(
+    made: Prepared, change: Changed, output: Path, progress: Callable[[str], None]
+) -> Prepared:
+    """With a policy whose bundle is changed; always made anew, in `output`.
+
+    Calibrated on the benchmark's own observations: with random weights any will do.
+    """
+    from dreamvla_edge.calibrate.data import Moment
+    from dreamvla_edge.calibrate.observe import observe
+    from dreamvla_edge.calibrate.plan import PLAN_VERSION, QuantPlan, load_plan
+    from dreamvla_edge.calibrate.quantize import quantize, watched
+    from dreamvla_edge.runtime.bundle import open_bundle
+    from dreamvla_edge.runtime.samplers.named import replacement
+    from observations import INSTRUCTION, observation
+
+    opened = open_bundle(made.bundle)
+    plan = load_plan(change.preset) if change.preset else QuantPlan(PLAN_VERSION, "none", {})
+    count = opened.manifest.network.window + 2
+    seen = (observation(opened.manifest, step) for step in range(count))
+    moments = (
+        Moment(INSTRUCTION, number == 0, one.primary, one.wrist, one.state)
+        for number, one in enumerate(seen)
+    )
+    progress(f"observing {made.bundle}")
+    activations = observe(opened, watched(plan), moments, count)
+    sampler = replacement(opened.manifest, change.sampler)
+    quantize(
+        *(opened, plan, activations, output),
+        sampler=sampler,
+        force=output.exists(),
+        progress=progress,
+    )
+    digest = hashlib.sha256(msgspec.json.encode((plan, sampler))).hexdigest()
+    return made._replace(policy=output, change=change, plan_sha256=digest)
 
 
 def kept(cache: Path, size: str) -> tuple[Path, Path] | None:

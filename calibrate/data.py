@@ -18,6 +18,8 @@ from dreamvla_edge.runtime.recording.lerobot import read_lerobot, read_specifica
 from dreamvla_edge.runtime.recording.recording import open_recording
 from dreamvla_edge.runtime.specification import Specification
 
+from . import simulators
+
 _FAR = 20.0
 """A state so many of the network's units from 0 is in other units, or of another arm."""
 _STILL = 4
@@ -36,30 +38,41 @@ class Moment:
     state: NDArray[np.float32]
 
 
-def episodes(path: Path, specification: Specification) -> tuple[Demonstration, ...]:
-    """All of a data set or of recordings: one, or a folder of them.
+def episodes(
+    path: Path, specification: Specification, instruction: str | None = None
+) -> tuple[Demonstration, ...]:
+    """All of a data set or of recordings: one, or a folder of them; by what lies there.
 
-    Raises DataError if there is none or their numbers mean something else than the bundle's, and
-    RecordingError if one cannot be read.
+    instruction: of data that comes without. Raises DataError if there is none or its numbers mean
+    something else than the bundle's, and RecordingError if one cannot be read.
     """
-    if (path / "meta" / "info.json").exists():
-        _require_alike(path, read_specification(path), specification)
-        found = read_lerobot(path)
-    elif (path / "training").is_dir():
-        found = read_calvin(path)
-    else:
-        folders = [path] if (path / "header.json").exists() else sorted(path.glob("*/"))
-        recordings = [open_recording(f) for f in folders if (f / "header.json").exists()]
-        for recording in recordings:
-            _require_alike(recording.folder, recording.header.specification, specification)
-        found = tuple(d for recording in recordings for d in demonstrations(recording))
+    found = _read(path, specification, instruction)
     if not sum(map(len, found)):
         raise DataError(
             f"nothing in {path}",
-            "recordings, LeRobot's layout or CALVIN's, with steps in them",
+            "recordings, or a data set of LeRobot, CALVIN or LIBERO, with steps in them",
             "record some: dreamvla record, or dreamvla run --record",
         )
     return found
+
+
+def _read(
+    path: Path, specification: Specification, instruction: str | None
+) -> tuple[Demonstration, ...]:
+    if (path / "meta" / "info.json").exists():
+        _require_alike(path, read_specification(path), specification)
+        return read_lerobot(path)
+    if (path / "training" / "lang_annotations" / "lang_annotations.json").exists():
+        return read_calvin(path)
+    if frames := simulators.calvin_folder(path):
+        return simulators.calvin(frames, instruction)
+    if path.suffix == ".hdf5" or next(path.glob("*.hdf5"), None):
+        return simulators.libero(path, specification.state.gripper == "fingers")
+    folders = [path] if (path / "header.json").exists() else sorted(path.glob("*/"))
+    recordings = [open_recording(f) for f in folders if (f / "header.json").exists()]
+    for recording in recordings:
+        _require_alike(recording.folder, recording.header.specification, specification)
+    return tuple(d for recording in recordings for d in demonstrations(recording))
 
 
 def moments(

@@ -60,24 +60,30 @@ def quantize(
     output: Path,
     *,
     sampler: SamplerSpec | None = None,
+    dreams: bool = True,
     force: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Write the bundle `output`; the other one stays as it is.
 
-    seen: activations of the subgraphs in `watched`; sampler: instead of the bundle's own. Golden
-    data stays that of the network in float32: a subgraph's tolerance is what it errs there, with
-    some room. Raises OutputError and PlanError.
+    seen: activations of the subgraphs in `watched`; sampler: instead of the bundle's own; dreams:
+    whether the new bundle can dream, which acting does not need. Golden data stays that of the
+    network in float32: a subgraph's tolerance is what it errs there, with some room. Raises
+    OutputError and PlanError.
     """
     check_output(output, force)
     require_plan(plan, bundle)
     manifest = bundle.manifest
+    left_out = {n for n in manifest.subgraphs if n.startswith("dream_") and not dreams}
+    without = {file for name in left_out for file in manifest.subgraphs[name].files}
     with place(output, force) as folder:
-        for name in manifest.files:
+        for name in manifest.files.keys() - without:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(bundle.file(name), folder / name)
-        specs = dict(manifest.subgraphs)
+        specs = {n: spec for n, spec in manifest.subgraphs.items() if n not in left_out}
         for name, choice in plan.subgraphs.items():
+            if name in left_out:
+                continue
             progress(f"quantizing {name}")
             changed = rewritten(onnx.load(bundle.model(name)), choice, seen.get(name, {}))
             specs[name] = msgspec.structs.replace(

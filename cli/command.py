@@ -42,6 +42,7 @@ COMMANDS = {
 EXTRAS = {
     "torch": "export",
     "onnx": "calibrate",
+    "h5py": "calibrate",
     "onnxscript": "export",
     "safetensors": "export",
     "pyarrow": "record",

@@ -39,11 +39,13 @@ _HELD_OUT = 5
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--preset", required=True, help="cpu, orin, or a plan of your own.")
 @sampler_option
+@click.option("--instruction", help="Of data that comes without words, as CALVIN's own.")
 @click.option("--frames", type=click.IntRange(1), default=400, show_default=True, help="Of data.")
 @click.option(
     "--accept", type=click.Choice(["data", "sim", "none"]), default="data", show_default=True
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Of sim.")
+@click.option("--dream/--no-dream", default=True, help="Whether the new bundle can dream.")
 @click.option("--search", is_flag=True, help="Keep the fewest groups of layers that it takes.")
 @click.option(
     "--report",
@@ -59,9 +61,11 @@ def command(
     output: Path,
     preset: str,
     sampler: str | None,
+    instruction: str | None,
     frames: int,
     accept: str,
     workers: int,
+    dream: bool,
     search: bool,
     picture: Path | None,
     force: bool,
@@ -69,7 +73,7 @@ def command(
 ) -> None:
     """Make a smaller, faster bundle, and keep it only if it still acts the same.
 
-    DATA: recordings, or a data set in LeRobot's or CALVIN's layout, of the arm that the bundle is
+    DATA: recordings, or a data set of LeRobot, CALVIN or LIBERO, of the arm that the bundle is
     for. Every fifth episode is held out: with --accept data the new bundle must act on those like
     the old one, by a fifth of what another noise seed changes. With --accept sim it must also do
     the tasks of the scene: 400 episodes of both, on the same seeds, and with 95 % no loss of 5
@@ -95,7 +99,7 @@ def command(
     specification = opened.manifest.specification
     spec = replacement(opened.manifest, sampler)
     report.progress(f"reading {data}")
-    shown = episodes(data, specification)
+    shown = episodes(data, specification, instruction)
     require_plausible(shown, data)
     held_out = shown[::_HELD_OUT]
     learnt = tuple(e for i, e in enumerate(shown) if i % _HELD_OUT) or held_out
@@ -106,7 +110,10 @@ def command(
         plan = _looked_into(opened, plan, seen, told, search, picture, report)
     with place(output, force) as folder:
         made = quantize(
-            *(opened, plan, seen, folder / "bundle"), sampler=spec, progress=report.progress
+            *(opened, plan, seen, folder / "bundle"),
+            sampler=spec,
+            dreams=dream,
+            progress=report.progress,
         )
         if accept != "none":
             report.progress("judging")

@@ -52,10 +52,10 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
 
 
-def run(cache: Path) -> subprocess.CompletedProcess[str]:
+def run(cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """The benchmark in a process of its own."""
     program = [sys.executable, ROOT / "benchmarks" / "cpu_step.py"]
-    options = ["--size", "small", "--json", "--rounds", "3", "--cache", cache]
+    options = ["--size", "small", "--json", "--rounds", "3", "--cache", cache, *more]
     return subprocess.run([*program, *options], capture_output=True, text=True, timeout=280)
 
 
@@ -88,6 +88,16 @@ def test_every_step_is_another(good: subprocess.CompletedProcess[str]) -> None:
     """Frames, state and noise are fresh, so no two steps have the same actions."""
     for steps in document(good)["samples"]["released"], document(good)["samples"]["policy"]:
         assert len({json.dumps(step["actions"]) for step in steps}) == 3
+
+
+@pytest.mark.slow
+def test_a_quantized_policy(cache: Path, good: subprocess.CompletedProcess[str]) -> None:
+    """Its error is told apart from that of the exact graph, with the plan's hash beside it."""
+    assert good.returncode == 0, good.stderr
+    result = document(run(cache, "--preset", "cpu", "--sampler", "ddim-5"))
+    assert (result["preset"], result["sampler"]) == ("cpu", "ddim-5")
+    assert result["faults"] == [] and result["max_relative_error"] <= TOLERANCE
+    assert result["policy_error"] > 1e-4 and len(result["plan_sha256"]) == 64
 
 
 @pytest.mark.slow

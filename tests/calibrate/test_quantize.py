@@ -113,9 +113,12 @@ def test_another_sampler_goes_into_the_bundle(
     plan.write_text('version = 1\nname = "same"\n[subgraphs]\n')
     output = tmp_path / "made"
     asked = ["quantize", "demo", recordings, "-o", output, "--preset", plan]
-    done = dreamvla(*asked, "--sampler", "parallel-9", "--frames", 20)
+    done = dreamvla(*asked, "--sampler", "parallel-9", "--frames", 20, "--no-dream")
     assert done.returncode == 0, done.stderr
     made = open_bundle(output)
+    assert {*shipped.manifest.subgraphs} - {*made.manifest.subgraphs} == {
+        f"dream_{dream.name}" for dream in shipped.manifest.network.dreams
+    }
     assert made.manifest.sampler is not None
     assert (made.manifest.sampler.kind, made.manifest.sampler.sweeps) == ("parallel_ddim", 9)
     assert made.manifest.quantization is not None
@@ -123,6 +126,7 @@ def test_another_sampler_goes_into_the_bundle(
     assert passed is not None and passed["kind"] == "data" and passed["flips"] == 0
     with Policy(made) as policy:
         assert policy.sampler == made.manifest.sampler
+    assert all(stage.passed for stage in verify(made))
 
 
 def test_one_that_acts_otherwise_is_not_written(recordings: Path, tmp_path: Path) -> None:
