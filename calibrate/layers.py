@@ -35,9 +35,15 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
         if len(constants[node.input[1]].dims) != 2 or node.input[0] in constants:
             continue
         turned = any(a.name == "transB" and a.i for a in node.attribute)
-        name = node.name.rpartition("/")[0] or node.name
-        found.append(Layer(name, index, node.input[0], node.input[1], 0 if turned else 1))
+        found.append(
+            Layer(module_of(node), index, node.input[0], node.input[1], 0 if turned else 1)
+        )
     return tuple(found)
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """The module that a node comes from, by its name in the checkpoint."""
+    return node.name.rpartition("/")[0] or node.name
 
 
 def weight_of(model: onnx.ModelProto, name: str) -> NDArray[np.float32]:

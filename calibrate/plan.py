@@ -13,9 +13,11 @@ from dreamvla_edge.runtime.specification import Contract
 
 PLAN_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
-Precision = Literal["fp32", "int8", "uint8", "w8"]
-"""`int8`: weights and activations, both symmetric, as TensorRT fuses them. `uint8`: unsigned
-activations and weights of 7 bits, whose sums no AVX2 machine can saturate. `w8`: weights alone."""
+Precision = Literal["fp32", "fp16", "int8", "uint8", "fp8", "w8", "w4"]
+"""`fp16`: weights and products. `int8`: weights and activations, both symmetric, as TensorRT fuses
+them. `uint8`: unsigned activations and weights of 7 bits, whose sums no AVX2 machine can saturate.
+`fp8`: E4M3, for Thor; a CPU computes it in float32. `w8`, `w4`: weights alone, the latter in blocks
+of 32."""
 Observer = Literal["min-max", "percentile", "mse"]
 
 

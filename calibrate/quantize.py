@@ -26,7 +26,7 @@ from . import observe
 from .layers import layers_of
 from .observe import Seen
 from .plan import QuantPlan, require_fit
-from .rewrite import rewritten
+from .rewrite import FORMS, rewritten
 
 RANGES = "calibration/activations.npz"
 _ROOM = 1.5
@@ -36,7 +36,11 @@ machines round in other places."""
 
 def watched(plan: QuantPlan) -> tuple[str, ...]:
     """Subgraphs whose activations the plan must know."""
-    return tuple(n for n, c in plan.subgraphs.items() if c.precision in ("int8", "uint8"))
+    return tuple(
+        name
+        for name, choice in plan.subgraphs.items()
+        if choice.precision in FORMS and FORMS[choice.precision].activations
+    )
 
 
 def require_plan(plan: QuantPlan, bundle: Bundle) -> None:

@@ -2,54 +2,82 @@
 
 ONNX Runtime's own quantizer rewrites every operator around a product, wants ranges of outputs too
 and knows no weight-only form of standard operators; here exactly what the plan names changes: the
-activation before a layer, and its weights. All forms are QuantizeLinear and DequantizeLinear of
-opset 20 with zero point 0 where signed, which TensorRT 10.3 parses and fuses.
+activation before a layer, and its weights. All forms are QuantizeLinear and DequantizeLinear with
+zero point 0 where signed. All but `w4` are of opset 20, which TensorRT 10.3 parses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from .half import halved
 from .histogram import OBSERVERS, Histogram, Range, step_of
 from .layers import Layer, layers_of, weight_of
 from .plan import Choice
 from .smooth import smoothed
 
-_WEIGHT_LEVELS = {"int8": 127, "w8": 127, "uint8": 63}
-"""Largest weight. 63: two products of an unsigned byte with it, added, stay within 16 bits."""
+
+class Form(NamedTuple):
+    """How weights and activations are stored.
+
+    weights: their type; largest: of their values; activations: their type, None where they stay;
+    block: so many inputs of an output share a scale, None for all.
+    """
+
+    weights: Any
+    largest: float
+    activations: Any = None
+    block: int | None = None
+
+
+FORMS: Mapping[str, Form] = {
+    "int8": Form(np.int8, 127, np.int8),
+    # 63: two products of an unsigned byte with it, added, stay within 16 bits.
+    "uint8": Form(np.int8, 63, np.uint8),
+    "fp8": Form(ml_dtypes.float8_e4m3fn, 448, ml_dtypes.float8_e4m3fn),
+    "w8": Form(np.int8, 127),
+    "w4": Form(ml_dtypes.int4, 7, block=32),
+}
+"""By `Choice.precision`."""
+_BLOCKS_OPSET = 21
+"""Scales of blocks came with it; the graphs that are written with it have no functions."""
 
 
 def rewritten(
     model: onnx.ModelProto, choice: Choice, seen: Mapping[str, Histogram]
 ) -> onnx.ModelProto:
-    """A copy of a model with weights inside it; seen: its activations (none needed for `w8`)."""
+    """A copy of a model with weights inside it, as the plan wants it.
+
+    seen: its activations; none are needed where they stay.
+    """
+    if choice.precision == "fp16":
+        return halved(model, choice)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     if choice.precision == "fp32":
         return changed
+    form = FORMS[choice.precision]
     layers = [layer for layer in layers_of(changed) if not choice.keeps(layer.name)]
     ranges: dict[str, Range] = {}
-    if choice.smooth and choice.precision != "w8":
+    if choice.smooth and form.activations:
         ranges = smoothed(changed, layers, seen, choice.smooth)
-    signed = choice.precision == "int8"
     before: dict[int, list[onnx.NodeProto]] = {}
     ready: dict[str, str] = {}
     for layer in layers:
         node, nodes = changed.graph.node[layer.index], before.setdefault(layer.index, [])
-        node.input[1] = _weight(changed, layer, _WEIGHT_LEVELS[choice.precision], nodes)
-        if choice.precision == "w8":
-            continue
+        node.input[1] = _weight(changed, layer, form, nodes)
         name = layer.activation
-        if name not in ready:
-            look = OBSERVERS[choice.observer]
-            span = ranges.get(name) or look(seen[name], choice.percentile, signed)
-            ready[name] = _activation(changed, name, span, signed, nodes)
-        node.input[0] = ready[name]
+        if form.activations and name not in ready:
+            span = ranges.get(name) or _range(seen[name], choice, form)
+            ready[name] = _activation(changed, name, span, form, nodes)
+        node.input[0] = ready.get(name, name)
     own = onnx.GraphProto()
     own.CopyFrom(changed.graph)
     del changed.graph.node[:]
@@ -59,17 +87,27 @@ def rewritten(
     return changed
 
 
-def _weight(model: onnx.ModelProto, layer: Layer, levels: int, nodes: list[onnx.NodeProto]) -> str:
-    """Stores a layer's weights as bytes, each output with a scale of its own; the tensor's name."""
+def _weight(model: onnx.ModelProto, layer: Layer, form: Form, nodes: list[onnx.NodeProto]) -> str:
+    """Stores a layer's weights in their form, each output with scales of its own; their name."""
     name = f"{layer.weight}.dequantized"
     if any(tensor.name == f"{layer.weight}.quantized" for tensor in model.graph.initializer):
         return name  # a weight that two layers share
-    weight = weight_of(model, layer.weight)
-    reach = np.abs(weight).max(1 - layer.channels)
-    scale = np.maximum(reach / levels, 1e-12).astype(np.float32)
-    steps = weight / np.expand_dims(scale, 1 - layer.channels)
-    whole = np.clip(np.round(steps), -levels, levels).astype(np.int8)
-    constants = {"quantized": whole, "scale": scale, "zero": np.zeros(scale.shape, np.int8)}
+    weight, inputs = weight_of(model, layer.weight), 1 - layer.channels
+    parts = np.moveaxis(weight, inputs, 0)  # (inputs, outputs)
+    size = form.block or len(parts)
+    count = -(-len(parts) // size)
+    padded = np.pad(parts, ((0, count * size - len(parts)), (0, 0))).reshape(count, size, -1)
+    scale = np.maximum(np.abs(padded).max(1) / form.largest, 1e-12).astype(np.float32)
+    steps = (padded / scale[:, None]).reshape(-1, parts.shape[1])[: len(parts)]
+    stored = _as(form.weights, np.moveaxis(steps, 0, inputs), form.largest)
+    attributes: dict[str, Any] = {"axis": layer.channels}
+    scales = scale[0]
+    if form.block:
+        scales = np.moveaxis(scale, 0, inputs)
+        attributes = {"axis": inputs, "block_size": form.block}
+        model.opset_import[0].version = _BLOCKS_OPSET
+    zero = np.zeros(scales.shape, form.weights)
+    constants = {"quantized": stored, "scale": scales, "zero": zero}
     _store(model, {f"{layer.weight}.{part}": array for part, array in constants.items()})
     nodes.append(
         helper.make_node(
@@ -77,20 +115,39 @@ def _weight(model: onnx.ModelProto, layer: Layer, levels: int, nodes: list[onnx.
             [f"{layer.weight}.{part}" for part in constants],
             [name],
             name=f"{layer.name}/weight/DequantizeLinear",
-            axis=layer.channels,
+            **attributes,
         )
     )
     return name
 
 
+def _as(kind: Any, values: NDArray[np.floating], largest: float) -> NDArray[Any]:
+    """Values in a type: whole numbers are rounded, small floats round by themselves."""
+    cut = np.clip(values, -largest, largest)
+    whole = kind is not ml_dtypes.float8_e4m3fn
+    found: NDArray[Any] = (np.round(cut) if whole else cut).astype(kind)
+    return found
+
+
+def _range(seen: Histogram, choice: Choice, form: Form) -> Range:
+    """What an observer says; a small float loses nothing by keeping everything."""
+    if form.activations is ml_dtypes.float8_e4m3fn:
+        return seen.whole
+    return OBSERVERS[choice.observer](seen, choice.percentile, form.activations is np.int8)
+
+
 def _activation(
-    model: onnx.ModelProto, name: str, span: Range, signed: bool, nodes: list[onnx.NodeProto]
+    model: onnx.ModelProto, name: str, span: Range, form: Form, nodes: list[onnx.NodeProto]
 ) -> str:
     """Quantizes a tensor and back; the name of what comes out."""
-    step = step_of(span, signed)
-    zero = np.array(0, np.int8) if signed else np.array(round(-span.low / step), np.uint8)
-    _store(model, {f"{name}.scale": np.array(step, np.float32), f"{name}.zero": zero})
-    constants = [f"{name}.scale", f"{name}.zero"]
+    if form.activations is np.uint8:
+        step = step_of(span, signed=False)
+        zero = round(-span.low / step)
+    else:
+        step, zero = max(span.high, -span.low, 1e-12) / form.largest, 0
+    arrays = {"scale": np.array(step, np.float32), "zero": np.array(zero, form.activations)}
+    _store(model, {f"{name}.{part}": array for part, array in arrays.items()})
+    constants = [f"{name}.{part}" for part in arrays]
     nodes += [
         helper.make_node(
             *("QuantizeLinear", [name, *constants], [f"{name}.quantized"]),

@@ -37,7 +37,7 @@ class SubgraphSpec(Contract, frozen=True):
     files: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    precision: Literal["fp32", "int8", "uint8", "w8"]
+    precision: Literal["fp32", "fp16", "int8", "uint8", "fp8", "w8", "w4"]
     tolerance: float
     gflop: dict[str, float]
 

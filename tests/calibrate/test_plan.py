@@ -39,7 +39,7 @@ def test_weight_only_needs_no_activations(tmp_path: Path) -> None:
     ("old", "new", "told"),
     [
         ("version = 1", "version = 2", "version 2"),
-        ('"w8"', '"int4"', "precision"),
+        ('"w8"', '"int2"', "precision"),
         ("keep", "keeps", "keeps"),
         ('name = "own"', "", "name"),
         ("[subgraphs.denoise]", "[subgraphs.denoise", "no plan"),

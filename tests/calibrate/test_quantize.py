@@ -17,6 +17,7 @@ from dreamvla_edge.calibrate.data import episodes, moments
 from dreamvla_edge.calibrate.layers import layers_of
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan
 from dreamvla_edge.calibrate.quantize import RANGES, quantize
+from dreamvla_edge.calibrate.rewrite import FORMS, rewritten
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import PlanError
@@ -91,12 +92,14 @@ def test_every_precision(shipped: Bundle, made: Bundle, recordings: Path, tmp_pa
     specification = shipped.manifest.specification
     shown = episodes(recordings, specification)[:2]
     data = list(moments(shown, recordings, specification))[:40]
-    for precision in ("w8", "int8", "uint8"):
+    for precision in ("fp16", *FORMS):
         choices = {"denoise": Choice(precision=precision, keep=("*embedder*", "*final_layer*"))}
         bundle = quantize(shipped, QuantPlan(1, precision, choices), seen, tmp_path / precision)
         found[precision] = compared(bundle, shipped, data)
-    assert 0 < found["w8"].error < found["int8"].error < 0.1
+    assert 0 < found["fp16"].error < found["w8"].error < found["int8"].error < 0.1
     assert found["w8"].error < found["uint8"].error < 0.1
+    assert found["w8"].error < found["w4"].error < 0.3
+    assert found["w8"].error < found["fp8"].error < 0.3
 
 
 def test_a_quantized_bundle_is_not_quantized_again(made: Bundle, tmp_path: Path) -> None:
@@ -156,3 +159,19 @@ def test_why_the_plan_is_what_it_is(recordings: Path, tmp_path: Path) -> None:
     lengths = [float(bar.get("width", "nan")) for bar in bars]
     assert len(bars) >= 8 + 5 and lengths == sorted(lengths, reverse=True)
     assert "net.blocks.0.mlp" in (tmp_path / "why.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["vision", "backbone", "denoise", "embed", "dream_image"])
+def test_half_precision(name: str, shipped: Bundle) -> None:
+    """Weights are halved; inputs and outputs are not, nor what leads to angles."""
+    model = onnx.load(shipped.model(name))
+    made = rewritten(model, Choice(precision="fp16"), {})
+    assert [*model.graph.input, *model.graph.output] == [*made.graph.input, *made.graph.output]
+    kinds = {t.name: t.data_type for t in made.graph.initializer if len(t.dims) == 2}
+    halves = [kind for kind in kinds.values() if kind == onnx.TensorProto.FLOAT16]
+    assert len(halves) >= len(layers_of(model)) - 2
+    inferred = onnx.shape_inference.infer_shapes(made, strict_mode=name != "backbone")
+    types = {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
+    for node in made.graph.node:
+        if node.op_type in ("Cos", "Sin"):
+            assert types[node.input[0]] == onnx.TensorProto.FLOAT

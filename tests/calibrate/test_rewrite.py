@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dreamvla_edge.calibrate.histogram import Histogram, Range, step_of
 from dreamvla_edge.calibrate.layers import layers_of
 from dreamvla_edge.calibrate.plan import Choice
-from dreamvla_edge.calibrate.rewrite import rewritten
+from dreamvla_edge.calibrate.rewrite import FORMS, rewritten
 from dreamvla_edge.calibrate.smooth import smoothed
 
 IN, HIDDEN, OUT = 24, 40, 16
@@ -88,7 +89,36 @@ def test_layers_are_found_with_their_names(model: onnx.ModelProto) -> None:
     ]
 
 
-@pytest.mark.parametrize("precision", ["int8", "uint8", "w8"])
+def _rounded(w: NDArray[Any], inputs: int, precision: str) -> NDArray[Any]:
+    """Weights as they come back, by hand: for each output, or each 32 inputs of an output."""
+    parts = np.moveaxis(w, inputs, 0)
+    found = np.empty_like(parts)
+    size = 32 if precision == "w4" else len(parts)
+    largest = {"uint8": 63, "w4": 7, "fp8": 448}.get(precision, 127)
+    for begin in range(0, len(parts), size):
+        block = parts[begin : begin + size]
+        step = (np.abs(block).max(0) / largest).astype(np.float32)
+        scaled = block / step
+        whole = scaled.astype(ml_dtypes.float8_e4m3fn) if precision == "fp8" else np.round(scaled)
+        found[begin : begin + size] = whole.astype(float) * step
+    return np.moveaxis(found, 0, inputs)
+
+
+def _passed(a: NDArray[Any], span: Range, precision: str) -> NDArray[Any]:
+    """Activations as they come back, by hand."""
+    if precision in ("w8", "w4"):
+        return a
+    if precision == "fp8":
+        step = max(span.high, -span.low) / 448
+        return (a / step).astype(ml_dtypes.float8_e4m3fn).astype(float) * step
+    signed = precision == "int8"
+    step = step_of(span, signed)
+    zero = 0 if signed else round(-span.low / step)
+    ends = (-128, 127) if signed else (0, 255)
+    return (np.clip(np.round(a / step) + zero, *ends) - zero) * step
+
+
+@pytest.mark.parametrize("precision", [*FORMS])
 def test_it_computes_what_rounding_gives(
     model: onnx.ModelProto, random: np.random.Generator, precision: Any
 ) -> None:
@@ -99,34 +129,26 @@ def test_it_computes_what_rounding_gives(
     changed = rewritten(model, choice, stats)
     onnx.checker.check_model(changed)
     weights = {t.name: numpy_helper.to_array(t).astype(float) for t in model.graph.initializer}
-    levels = 63 if precision == "uint8" else 127
-
-    def rounded(w: NDArray[Any], axis: int) -> NDArray[Any]:
-        step = np.abs(w).max(1 - axis, keepdims=True) / levels
-        return np.round(w / step) * step
-
-    def passed(a: NDArray[Any], name: str) -> NDArray[Any]:
-        if precision == "w8":
-            return a
-        signed = precision == "int8"
-        span = stats[name].whole
-        step = step_of(span, signed)
-        zero = 0 if signed else round(-span.low / step)
-        ends = (-128, 127) if signed else (0, 255)
-        return (np.clip(np.round(a / step) + zero, *ends) - zero) * step
-
     (normal,) = run(model, x, "normal")[1:]
-    hidden = np.maximum(passed(normal, "normal") @ rounded(weights["w1"], 1), 0)
-    y0 = passed(hidden, "bent") @ rounded(weights["w2"], 0).T + weights["b2"]
+    first = _passed(normal, stats["normal"].whole, precision)
+    hidden = np.maximum(first @ _rounded(weights["w1"], 0, precision), 0)
+    second = _passed(hidden, stats["bent"].whole, precision)
+    y0 = second @ _rounded(weights["w2"], 1, precision).T + weights["b2"]
+    wanted = y0 @ weights["w3"]
     (found,) = run(changed, x)
-    np.testing.assert_allclose(found, y0 @ weights["w3"], atol=2e-2 * np.abs(found).max())
-    assert np.mean(np.abs(found - y0 @ weights["w3"])) < 2e-4 * np.abs(found).max()
+    # Where float32 and float64 lie on two sides of a rounding the whole of a step shows, seldom.
+    np.testing.assert_allclose(found, wanted, atol=3e-2 * np.abs(found).max())
+    assert np.mean(np.abs(found - wanted)) < 3e-4 * np.abs(found).max()
     exact = run(model, x)[0]
     error = np.abs(found - exact).mean() / np.abs(exact).mean()
-    assert 1e-4 < error < 0.05
+    assert 1e-4 < error < (0.2 if precision == "w4" else 0.06)
     kinds = {t.name: t.data_type for t in changed.graph.initializer}
-    assert kinds["w1.quantized"] == kinds["w2.quantized"] == TensorProto.INT8
+    bits = {"w4": TensorProto.INT4, "fp8": TensorProto.FLOAT8E4M3FN}.get(
+        precision, TensorProto.INT8
+    )
+    assert kinds["w1.quantized"] == kinds["w2.quantized"] == bits
     assert kinds["w3"] == TensorProto.FLOAT and "w1" not in kinds
+    assert changed.opset_import[0].version == (21 if precision == "w4" else 20)
 
 
 def test_nothing_is_changed_in_the_model_that_is_given(
