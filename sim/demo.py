@@ -33,6 +33,8 @@ SPECIFICATION = Specification(
     name="demo",
     action=ActionSpecification(
         kind="delta_joints",
+        # From a target that nobody sees it would add up where something is in the arm's way.
+        anchor="measured",
         dimensions=_dimensions(STEP_RAD),
         gripper=GripperCommand(upper_means="open"),
         rate_hz=RATE_HZ,
@@ -44,10 +46,10 @@ SPECIFICATION = Specification(
         CameraSpecification(role="wrist", height=IMAGE, width=IMAGE),
     ),
 )
-"""One action turns every joint by at most STEP_RAD from the last goal."""
+"""One action turns every joint by at most STEP_RAD from where it is."""
 
 
 def action(delta: Array, opening: float) -> NDArray[np.float32]:
-    """The executed action (7,) of joint steps (5,) [rad] and an opening, 0 or 1."""
+    """The executed action (7,) of ways of the joints (5,) [rad] and an opening, 0 or 1."""
     gripper = 1.0 if opening >= 0.5 else -1.0
     return np.array([*(delta / STEP_RAD), 0.0, gripper], np.float32)

@@ -20,8 +20,9 @@ _NOISE_RAD, _NOISY, _LASTS = 0.03, 0.12, 4  # of each joint; chance a step; step
 class Shown(NamedTuple):
     """One step: what the network shall learn, and what is done.
 
-    delta, done (n,) [rad]: added to the last goal; they differ while noise leads the arm astray,
-    so that the expert shows the way back (Laskey et al., "DART", CoRL 2017). opening: 0 or 1.
+    delta (n,) [rad]: from where the arm is, which is seen; done (n,) [rad]: added to the last goal,
+    with the noise that leads the arm astray, so that the expert shows the way back (Laskey et al.,
+    "DART", CoRL 2017). opening: 0 or 1.
     """
 
     delta: Array
@@ -49,11 +50,8 @@ class Expert:
             tool.position + way * min(1.0, _STEP_M / max(far, 1e-9)), wanted.tool.rotation
         )
         joints = inverse(self._chain, target, self._scene.joints).joints
-        # From where the arm is, since the goal may be behind something.
-        delta = joints - goal
-        delta = delta * min(1.0, STEP_RAD / max(float(np.abs(delta).max()), 1e-9))
-        done = np.clip(delta + self._disturbance(), -STEP_RAD, STEP_RAD)
-        return Shown(delta, done, wanted.opening)
+        done = np.clip(_cut(joints - goal) + self._disturbance(), -STEP_RAD, STEP_RAD)
+        return Shown(_cut(joints - self._scene.joints), done, wanted.opening)
 
     def _disturbance(self) -> Array:
         if self._left == 0 and self._random.random() < _NOISY * self._noise:
@@ -63,3 +61,8 @@ class Expert:
             return np.zeros_like(self._push)
         self._left -= 1
         return self._push
+
+
+def _cut(way: Array) -> Array:
+    """As much of a way (n,) [rad] as one action may turn, all joints alike."""
+    return way * min(1.0, STEP_RAD / max(float(np.abs(way).max()), 1e-9))

@@ -81,12 +81,12 @@ def teach(
         state = state_vector(SPECIFICATION.state, description, chain, reading, command)
         shown = expert.act(episode.progress, episode.goal)
         wanted = action(shown.delta, shown.opening)
-        done, move = wanted, shown.done
+        done, goal = wanted, episode.goal + shown.done
         if pupil:
             done = pupil.act(frames["primary"], frames["wrist"], state)
-            move = np.asarray(done[: len(move)] * STEP_RAD, np.float64)
+            goal = reading.joints + done[: len(goal)] * STEP_RAD
         opening = gripper_opening(gripper, float(done[-1]))
-        episode.step(np.clip(episode.goal + move, chain.lower, chain.upper), opening)
+        episode.step(np.clip(goal, chain.lower, chain.upper), opening)
         recorder.report(episode.lock.desk.report)
         recorder.step(
             Step(

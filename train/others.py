@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamvla_edge.runtime.recording.recording import open_recording
 from dreamvla_edge.sim.demo import action
 from dreamvla_edge.sim.expert import Expert
 from dreamvla_edge.sim.scene.scene import Scene
@@ -44,14 +43,12 @@ def others(scene: Scene, folder: Path) -> Others:
     expert = Expert(scene, random, noise=0.0)
     scene.reset(task.layout)
     motion = np.load(folder / MOTION)["qpos"]
-    goals = [step.joints[-1] for step in open_recording(folder).steps]
     actions = np.empty((len(motion), len(tasks), 7), np.float32)
     for frame, qpos in enumerate(motion):
         scene.show(qpos)
-        goal = goals[frame - 1] if frame else scene.joints
         for number, (family, about) in enumerate(tasks):
             # It begins here: what a picture does not show must not matter.
-            wanted = expert.act(family.begin(about, scene), goal)
+            wanted = expert.act(family.begin(about, scene), scene.joints)
             actions[frame, number] = action(wanted.delta, wanted.opening)
     pairs = zip(words, tasks, strict=True)
     return Others(tuple(said(phrase, about) for phrase, (_, about) in pairs), actions)

@@ -51,13 +51,16 @@ class ByExpert:
 def test_an_expert_does_through_it_what_it_does_alone(
     scene: Scene, views: Views, name: str
 ) -> None:
-    """The numbers on the way, polarity and scale among them, are the same as without it."""
+    """The numbers on the way, polarity and scale among them, mean the same as without it.
+
+    From where the arm is it goes a little more slowly than from its last goal.
+    """
     alone = show(scene, FAMILIES[name], SEED, noise=0.0)
     episode = Episode(scene, FAMILIES[name], SEED)
     expert = ByExpert(episode)
     trial, motion = play(episode, views, expert, SPECIFICATION)
     assert trial.success and alone.done
-    assert abs(trial.steps - alone.steps) <= 1  # actions are float32
+    assert 0.9 * alone.steps <= trial.steps <= 1.5 * alone.steps + 3
     assert trial.time_s == trial.steps / RATE_HZ
     assert expert.said == trial.instruction == episode.task.instruction
     assert len(motion) == trial.steps == len(expert.states)
