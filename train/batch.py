@@ -54,8 +54,8 @@ class Batches:
     def draw(self, count: int, random: np.random.Generator) -> Windows:
         """So many windows, each as likely as any other."""
         config, examples = self._config, self._examples
-        start = self._starts[random.integers(len(self._starts), size=count)]
-        at = start[:, None] + np.arange(config.window)
+        at = self.frames(count, random)
+        start = at[:, 0]
         ahead = at[..., None] + np.arange(config.action_steps)
         end = self._end[start][:, None, None]
         slot = int(random.integers(config.window))
@@ -69,14 +69,24 @@ class Batches:
             actions[other], known[other, :, 1:] = told[:, :, None], False
         return Windows(
             tokens=torch.from_numpy(exchanged(tokens, self._other_words, random)),
-            images=self._pictures(at) if self._seen is None else None,
-            seen=None if self._seen is None else torch.from_numpy(self._seen[at]).float(),
+            **self.sight(at),
             states=torch.from_numpy(examples.states[at]),
             actions=torch.from_numpy(actions),
             known=torch.from_numpy(known),
             slot=slot,
             dreams=self._dreams(at[:, slot], other),
         )
+
+    def frames(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers of the frames of so many windows (count, S), each as likely as any other."""
+        start = self._starts[random.integers(len(self._starts), size=count)]
+        return start[:, None] + np.arange(self._config.window)
+
+    def sight(self, at: NDArray[np.int64]) -> dict[str, Tensor | None]:
+        """The fields of `Windows` that say what is seen in frames."""
+        if self._seen is None:
+            return {"images": self._pictures(at)}
+        return {"images": None, "seen": torch.from_numpy(self._seen[at]).float()}
 
     def _others(self, count: int, random: np.random.Generator) -> NDArray[np.bool_]:
         """In which windows (count,) something else is asked for."""

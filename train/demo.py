@@ -3,8 +3,8 @@
     python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 40000] [--runs dreams-0 …]
 
 Each stage leaves a part of FOLDER and is not done again: `recordings` (sim.teach), `examples`,
-`words`, `glimpses` and `eyes` (see the modules of these names), and one folder for each run in
-`runs`: `dreams-N` and `plain-N` differ in the dream losses alone. Stopped with Ctrl-C or
+`words`, `glimpses`, `eyes` and `pointing` (see the modules of these names), and one folder for each
+run in `runs`: `dreams-N` and `plain-N` differ in the dream losses alone. Stopped with Ctrl-C or
 otherwise, it goes on from the last state that was written. `weights.safetensors` in a run's folder
 are its averaged weights, fp16, under the released names.
 """
@@ -48,6 +48,7 @@ from .eyes import Eyes, Sights, seen_by
 from .glimpses import Glimpses, catch
 from .others import others
 from .plan import Plan
+from .pointing import Asking, Pointing
 from .run import LOG, Run
 from .scene import SEMANTICS, known, shown
 from .weights import write_weights
@@ -184,6 +185,26 @@ def learn_words(tokenizer: Path, folder: Path) -> dict[str, Tensor]:
     return run.averaged()
 
 
+def learn_to_point(
+    examples: Examples, taught: Mapping[str, Tensor], tokenizer: Path, folder: Path, steps: int
+) -> dict[str, Tensor]:
+    """The weights that the lesson in pointing reached, and those of eyes and words: `taught`."""
+    network = initial_network(NETWORK, 0)
+    network.load_state_dict({**network.state_dict(), **taught})
+    before = {f"network.{name}": weight.clone() for name, weight in network.state_dict().items()}
+    plan = Plan(steps, frozen=tuple(f"network.{name}" for name in _FROZEN))
+    batches = Batches(
+        *(examples, NETWORK, PREPROCESSING, False, 0.0),
+        seen_by(network, examples, PREPROCESSING),
+    )
+    pointing = Pointing(network)
+    lesson = Asking(pointing, examples, batches, sentences(Tokenizer(tokenizer)), plan.windows)
+    run = Run(pointing, lesson, plan, folder, examples.sha256)
+    _go(run, lambda: draw_curves({"pointing": folder / LOG}, folder))
+    moved = {n: w for n, w in run.averaged().items() if n in before and not w.equal(before[n])}
+    return {**taught, **{name.removeprefix("network."): weight for name, weight in moved.items()}}
+
+
 def train(
     name: str, examples: Examples, taught: Mapping[str, Tensor], steps: int, folder: Path
 ) -> None:
@@ -231,8 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{np.mean(examples.moves):.2f} of all patches move", flush=True)
     words = learn_words(folder / "tokenizer.json", folder / "words")
     eyes = open_eyes(examples, folder / "glimpses", options.glimpses, folder / "eyes", options.eyes)
+    taught = learn_to_point(
+        *(examples, {**words, **eyes}, folder / "tokenizer.json"),
+        *(folder / "pointing", options.pointing),
+    )
     for name in options.runs:
-        train(name, examples, {**words, **eyes}, options.steps, folder / "runs" / name)
+        train(name, examples, taught, options.steps, folder / "runs" / name)
     return 0
 
 
@@ -243,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_seeds, default=(0, 300), help="FROM:TO, TO not included")
     parser.add_argument("--glimpses", type=int, default=120_000, help="layouts for the eyes")
     parser.add_argument("--eyes", type=int, default=12_000, help="steps for the eyes")
+    parser.add_argument("--pointing", type=int, default=3000, help="steps for pointing")
     parser.add_argument("--steps", type=int, default=40_000, help="of every run")
     parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")
     return parser

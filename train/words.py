@@ -21,6 +21,7 @@ from dreamvla_edge.sim.scene.layout import COLOURS
 from dreamvla_edge.sim.tasks import FAMILIES, Object, said
 
 from .batch import exchanged
+from .scene import LANDMARKS
 
 
 class Sentences(NamedTuple):
@@ -92,3 +93,12 @@ def _meanings() -> list[tuple[str, Object]]:
         colours = [*COLOURS] if "{colour}" in family.phrasings[0] else [""]
         found += [(name, Object(*pair)) for pair in product(colours, family.ways)]
     return found
+
+
+def landmarks() -> NDArray[np.int64]:
+    """Which landmark (`scene.places_of`) each meaning is about (meanings,)."""
+    colours = [*COLOURS]
+    handle = LANDMARKS - 1
+    return np.array(
+        [colours.index(about.colour) if about.colour else handle for _, about in _meanings()]
+    )
