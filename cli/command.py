@@ -25,7 +25,7 @@ COMMANDS = {
     "export": "Turn a checkpoint into a bundle of ONNX subgraphs.",
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",
-    "quantize": "Make a smaller, faster bundle, and keep it only if it still acts the same.",
+    "quantize": "Make a smaller, faster bundle that acts the same.",
     "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",
@@ -41,7 +41,7 @@ COMMANDS = {
 
 EXTRAS = {
     "torch": "export",
-    "onnx": "calibrate",
+    "onnx": "export",
     "h5py": "calibrate",
     "onnxscript": "export",
     "safetensors": "export",

@@ -71,7 +71,7 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    """Make a smaller, faster bundle, and keep it only if it still acts the same.
+    """Make a smaller, faster bundle that acts the same.
 
     DATA: recordings, or a data set of LeRobot, CALVIN or LIBERO, of the arm that the bundle is
     for. Every fifth episode is held out: with --accept data the new bundle must act on those like

@@ -147,6 +147,7 @@ def test_one_that_acts_otherwise_is_not_written(recordings: Path, tmp_path: Path
     assert "acceptance" not in manifest["quantization"]
 
 
+@pytest.mark.slow
 def test_why_the_plan_is_what_it_is(recordings: Path, tmp_path: Path) -> None:
     """A bar for each group of layers, and a plan that passes with no more kept than it takes."""
     plan = tmp_path / "plan.toml"

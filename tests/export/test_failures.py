@@ -16,11 +16,11 @@ import torch
 
 from bundles import copy_of, edit_manifest
 from dreamvla_edge.export import export as module
-from dreamvla_edge.export import place as place_module
 from dreamvla_edge.export.data_set import DataSet
 from dreamvla_edge.export.export import export
 from dreamvla_edge.export.subgraphs import Subgraph
 from dreamvla_edge.model.errors import CheckpointError
+from dreamvla_edge.runtime import place as place_module
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import OutputError, ParityError
 from dreamvla_edge.runtime.place import place

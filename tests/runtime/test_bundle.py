@@ -189,7 +189,7 @@ def test_an_unknown_field(place: str, damaged: Path, refused: Refused) -> None:
         ("network.mask", [[0, 1]], "$.network.mask"),
         ("network.action_head", "flow", "$.network.action_head"),
         ("subgraphs.text.inputs.0.dtype", "float64", "$.subgraphs[...].inputs[0].dtype"),
-        ("subgraphs.text.precision", "int8", "$.subgraphs[...].precision"),
+        ("subgraphs.text.precision", "int3", "$.subgraphs[...].precision"),
         ("sampler.kind", "ddpm", "$.sampler.kind"),
         ("specification.cameras", [], "$.specification.cameras"),
         ("specification.cameras.0.flip", "sideways", "$.specification.cameras[0].flip"),

@@ -76,6 +76,7 @@ def test_warm_sweeps_keep_the_noise_until_a_reset() -> None:
         assert not np.array_equal(policy.noise(random), start)
 
 
+@pytest.mark.slow
 def test_evaluation_with_another_sampler(tmp_path: Path) -> None:
     """Other actions than with its own, and the same whoever plays."""
     asked = trials(range(500_000, 500_002))

@@ -35,9 +35,9 @@ def batches() -> Batches:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> DreamVLA:
     """A network that has learnt a little."""
     network = initial_network(NETWORK, 0)
-    plan = Plan(steps=150, windows=16, warm_up=20, rate=2e-3, dreams=False)
+    plan = Plan(steps=60, windows=16, warm_up=20, rate=2e-3, dreams=False)
     lesson = Acting(network, batches(), plan.windows)
-    Run(network, lesson, plan, tmp_path_factory.mktemp("teacher"), "").go(150, lambda line: None)
+    Run(network, lesson, plan, tmp_path_factory.mktemp("teacher"), "").go(60, lambda line: None)
     return network.eval()
 
 
