@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("calibrate", "cli", "demo", "export", "model", "runtime", "sim", "train")
+FOLDERS = ("calibrate", "cli", "demo", "export", "kernels", "model", "runtime", "sim", "train")
 
 setup(
     packages=[
@@ -17,6 +17,7 @@ setup(
         "dreamvla_edge.calibrate": ["presets/*.toml"],
         "dreamvla_edge.demo": ["*.safetensors", "*.toml", "*.md", "*.png", "bundle/*"],
         "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"],
+        "dreamvla_edge.kernels": ["cuda/*", "emulation/*.cpp", "emulation/*.h"],
         "dreamvla_edge.runtime.arms": ["*.toml"],
     },
 )

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from .layers import module_of
-from .plan import Choice
 
-_OWN_DOMAIN = "dreamvla"
+_MASK = "BlockMask"
+"""Our operator whose result is float32 by definition; attention takes it as it is."""
 _EXACT = ("Cos", "Sin")
 """Angles of diffusion times go up to 99 rad, where half precision tells 0.06 rad apart."""
 
 
-def halved(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+def halved(model: onnx.ModelProto, keep: Sequence[str] = ()) -> onnx.ModelProto:
     """A copy with weights and products in float16, by ONNX Runtime's converter.
 
-    What the plan keeps, our own operators and what leads to angles stay in float32.
+    keep: layers that stay in float32, by names in which * stands for anything; so do the mask and
+    what leads to angles.
     """
     nodes = model.graph.node
     producers = {name: node for node in nodes for name in node.output}
-    stays = {n.name for n in nodes if n.domain == _OWN_DOMAIN or choice.keeps(module_of(n))}
+    kept = {n.name for n in nodes if any(fnmatchcase(module_of(n), name) for name in keep)}
+    stays = kept | {node.name for node in nodes if node.op_type == _MASK}
     waiting = [node for node in nodes if node.op_type in _EXACT]
     while waiting:
         node = waiting.pop()

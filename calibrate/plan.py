@@ -26,8 +26,9 @@ class Choice(Contract, frozen=True):
 
     keep: layers that stay as they are, by names in which * stands for anything; observer: how
     the range of an activation is found; percentile: of that observer, of each tail together [%];
-    smooth: how much of the range of a normalised activation moves into the weights (SmoothQuant,
-    arXiv 2211.10438, equation 4), 0 for nothing.
+    rest: in what everything else is computed; TensorRT takes a graph literally, so for it that is
+    fp16 too; smooth: how much of the range of a normalised activation moves into the weights
+    (SmoothQuant, arXiv 2211.10438, equation 4), 0 for nothing.
     """
 
     precision: Precision
@@ -35,6 +36,7 @@ class Choice(Contract, frozen=True):
     observer: Observer = "mse"
     percentile: float = 99.99
     smooth: float = 0.0
+    rest: Literal["fp32", "fp16"] = "fp32"
 
     def __post_init__(self) -> None:
         if not 50 < self.percentile <= 100:

@@ -46,6 +46,7 @@ FORMS: Mapping[str, Form] = {
     "w4": Form(ml_dtypes.int4, 7, block=32),
 }
 """By `Choice.precision`."""
+_LEAST_HALF = float(np.finfo(np.float16).tiny)
 _BLOCKS_OPSET = 21
 """Scales of blocks came with it; the graphs that are written with it have no functions."""
 
@@ -58,7 +59,7 @@ def rewritten(
     seen: its activations; none are needed where they stay.
     """
     if choice.precision == "fp16":
-        return halved(model, choice)
+        return halved(model, choice.keep)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     if choice.precision == "fp32":
@@ -72,11 +73,11 @@ def rewritten(
     ready: dict[str, str] = {}
     for layer in layers:
         node, nodes = changed.graph.node[layer.index], before.setdefault(layer.index, [])
-        node.input[1] = _weight(changed, layer, form, nodes)
+        node.input[1] = _weight(changed, layer, form, choice, nodes)
         name = layer.activation
         if form.activations and name not in ready:
             span = ranges.get(name) or _range(seen[name], choice, form)
-            ready[name] = _activation(changed, name, span, form, nodes)
+            ready[name] = _activation(changed, name, span, form, choice, nodes)
         node.input[0] = ready.get(name, name)
     own = onnx.GraphProto()
     own.CopyFrom(changed.graph)
@@ -84,10 +85,12 @@ def rewritten(
     for index, node in enumerate(own.node):
         changed.graph.node.extend([*before.get(index, []), node])
     _forget_unused(changed)
-    return changed
+    return halved(changed) if choice.rest == "fp16" else changed
 
 
-def _weight(model: onnx.ModelProto, layer: Layer, form: Form, nodes: list[onnx.NodeProto]) -> str:
+def _weight(
+    model: onnx.ModelProto, layer: Layer, form: Form, choice: Choice, nodes: list[onnx.NodeProto]
+) -> str:
     """Stores a layer's weights in their form, each output with scales of its own; their name."""
     name = f"{layer.weight}.dequantized"
     if any(tensor.name == f"{layer.weight}.quantized" for tensor in model.graph.initializer):
@@ -97,7 +100,7 @@ def _weight(model: onnx.ModelProto, layer: Layer, form: Form, nodes: list[onnx.N
     size = form.block or len(parts)
     count = -(-len(parts) // size)
     padded = np.pad(parts, ((0, count * size - len(parts)), (0, 0))).reshape(count, size, -1)
-    scale = np.maximum(np.abs(padded).max(1) / form.largest, 1e-12).astype(np.float32)
+    scale = _scale(np.abs(padded).max(1) / form.largest, choice)
     steps = (padded / scale[:, None]).reshape(-1, parts.shape[1])[: len(parts)]
     stored = _as(form.weights, np.moveaxis(steps, 0, inputs), form.largest)
     attributes: dict[str, Any] = {"axis": layer.channels}
@@ -121,6 +124,13 @@ def _weight(model: onnx.ModelProto, layer: Layer, form: Form, nodes: list[onnx.N
     return name
 
 
+def _scale(steps: NDArray[np.floating], choice: Choice) -> NDArray[np.float32]:
+    """Scales above zero that the graph holds exactly: where the rest is fp16, those are too."""
+    least, kind = (1e-12, np.float32) if choice.rest == "fp32" else (_LEAST_HALF, np.float16)
+    found: NDArray[np.float32] = np.maximum(steps, least).astype(kind).astype(np.float32)
+    return found
+
+
 def _as(kind: Any, values: NDArray[np.floating], largest: float) -> NDArray[Any]:
     """Values in a type: whole numbers are rounded, small floats round by themselves."""
     cut = np.clip(values, -largest, largest)
@@ -137,15 +147,20 @@ def _range(seen: Histogram, choice: Choice, form: Form) -> Range:
 
 
 def _activation(
-    model: onnx.ModelProto, name: str, span: Range, form: Form, nodes: list[onnx.NodeProto]
+    model: onnx.ModelProto,
+    name: str,
+    span: Range,
+    form: Form,
+    choice: Choice,
+    nodes: list[onnx.NodeProto],
 ) -> str:
     """Quantizes a tensor and back; the name of what comes out."""
     if form.activations is np.uint8:
-        step = step_of(span, signed=False)
-        zero = round(-span.low / step)
+        step = _scale(np.array(step_of(span, signed=False)), choice)
+        zero = round(-span.low / float(step))
     else:
-        step, zero = max(span.high, -span.low, 1e-12) / form.largest, 0
-    arrays = {"scale": np.array(step, np.float32), "zero": np.array(zero, form.activations)}
+        step, zero = _scale(np.array(max(span.high, -span.low) / form.largest), choice), 0
+    arrays = {"scale": step, "zero": np.array(zero, form.activations)}
     _store(model, {f"{name}.{part}": array for part, array in arrays.items()})
     constants = [f"{name}.{part}" for part in arrays]
     nodes += [

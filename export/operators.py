@@ -66,6 +66,7 @@ def _(
     return torch.empty_like(q)
 
 
+# The mask is float32, attention of any type: a quantized bundle has it in halves.
 # A reader of another kind gets a slot above every bound, a token of another kind one below, so
 # two comparisons per table row decide. Tensor names are unique across functions because
 # TensorRT before 10.8 mixes up equal names.
@@ -111,12 +112,14 @@ _MASKED_ATTENTION = f"""
 <opset_import: ["" : {OPSET}], domain: "{DOMAIN}">
 MaskedAttention <scale> (ma_q, ma_past_k, ma_past_v, ma_k, ma_v, ma_mask) => (ma_out)
 {{
-  ma_scale = Constant <value_float: float = @scale> ()
+  ma_factor = Constant <value_float: float = @scale> ()
+  ma_scale = CastLike (ma_factor, ma_q)
   ma_scaled = Mul (ma_q, ma_scale)
   ma_keys = Concat <axis = 1> (ma_past_k, ma_k)
   ma_columns = Transpose <perm = [0, 2, 1]> (ma_keys)
   ma_scores = MatMul (ma_scaled, ma_columns)
-  ma_biased = Add (ma_scores, ma_mask)
+  ma_bias = CastLike (ma_mask, ma_q)
+  ma_biased = Add (ma_scores, ma_bias)
   ma_weights = Softmax <axis = -1> (ma_biased)
   ma_values = Concat <axis = 1> (ma_past_v, ma_v)
   ma_out = MatMul (ma_weights, ma_values)

@@ -85,7 +85,11 @@ def _resized(frame: Frame, size: int) -> Frame:
         return frame
     shape = size * width // short, size * height // short
     image = Image.fromarray(np.ascontiguousarray(frame))
-    return np.asarray(image.resize(shape, Image.Resampling.BICUBIC))
+    # Rows first, as Pillow did until version 12: from 13 on it begins with the columns of a frame
+    # whose height shrinks more, and rounds otherwise.
+    for stage in ((shape[0], height), shape):
+        image = image.resize(stage, Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def _centre(frame: Frame, size: int) -> Frame:

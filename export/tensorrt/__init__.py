@@ -1,0 +1,1 @@
+"""Subgraphs for TensorRT: the form that a version needs, its rules, and a parser that runs here."""

@@ -1,0 +1,1 @@
+"""CUDA kernels: fused masked attention, a whole diffusion sampler, preprocessing."""

@@ -1,0 +1,1 @@
+"""The kernels' own source on the host, under CUDA's execution model."""

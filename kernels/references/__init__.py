@@ -1,0 +1,1 @@
+"""What the kernels compute, in NumPy: the same arguments, any precision."""

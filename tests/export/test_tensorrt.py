@@ -1,0 +1,180 @@
+"""Subgraphs in TensorRT's forms: the same numbers, no rule broken, parsed and built by its code."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from dreamvla_edge.export.operators import DOMAIN
+from dreamvla_edge.export.tensorrt import rtx
+from dreamvla_edge.export.tensorrt.form import PLUGIN, inlined, with_plugin
+from dreamvla_edge.export.tensorrt.rules import VERSIONS, findings
+from dreamvla_edge.kernels.references.masked_attention import masked_attention
+from dreamvla_edge.runtime.backends.shapes import shapes
+from dreamvla_edge.runtime.bundle import Bundle
+from golden_cases import SMALL
+
+if TYPE_CHECKING:
+    from bundles import Bundles
+
+
+def model_of(bundle: Bundle, name: str) -> onnx.ModelProto:
+    """One subgraph with its weights inside."""
+    return onnx.load(str(bundle.model(name)))
+
+
+def backbone_inputs(bundle: Bundle, past: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """A step behind so many slots that are known."""
+    spec, random = bundle.manifest.network, np.random.default_rng(seed)
+    kinds = np.array(spec.step_kinds, np.int32)
+    known = np.tile(kinds[: spec.context_rows], past)
+    inputs = {
+        "rows": random.standard_normal((len(kinds), spec.width), np.float32),
+        "kind": kinds,
+        "slot": np.full(len(kinds), past, np.int32),
+        "read": np.arange(len(kinds) - spec.action_steps, len(kinds), dtype=np.int32),
+        "past_kind": known,
+        "past_slot": np.repeat(np.arange(past, dtype=np.int32), spec.context_rows),
+    }
+    for layer in range(spec.layers):
+        for part in "kv":
+            shape = (spec.heads, len(known), spec.head_width)
+            inputs[f"past_{part}{layer}"] = random.standard_normal(shape, np.float32)
+    return inputs
+
+
+def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """All outputs, by ONNX Runtime."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, inputs)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("past", [0, 2])
+def test_inlined_gives_the_same_numbers(name: str, past: int, bundles: Bundles) -> None:
+    bundle = bundles.bundle(name)
+    model, inputs = model_of(bundle, "backbone"), backbone_inputs(bundles.bundle(name), past)
+    form = inlined(model)
+    assert not form.functions
+    assert {node.domain for node in form.graph.node} == {""}
+    for found, wanted in zip(run(form, inputs), run(model, inputs), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+class MaskedAttention(OpRun):  # type: ignore[misc]
+    """The plugin's node by the kernel's reference, in float64: what the form means."""
+
+    op_domain = DOMAIN
+
+    def _run(self, *inputs: Any, scale: float, table: list[int], **_: Any) -> tuple[np.ndarray]:
+        tensors = (part.astype(float) for part in inputs[:5])
+        codes = (part.astype(np.int32) for part in inputs[5:])
+        rules = np.array(table, np.int32).reshape(-1, 4)
+        return (masked_attention(*tensors, *codes, rules, scale).astype(np.float16),)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("past", [0, 2])
+def test_plugin_nodes_mean_the_same(name: str, past: int, bundles: Bundles) -> None:
+    bundle = bundles.bundle(name)
+    model, inputs = model_of(bundle, "backbone"), backbone_inputs(bundles.bundle(name), past)
+    form = with_plugin(model)
+    plugins = [node for node in form.graph.node if node.op_type == PLUGIN]
+    assert len(plugins) == bundle.manifest.network.layers
+    assert "BlockMask" not in {node.op_type for node in form.graph.node}
+    found = ReferenceEvaluator(form, new_ops=[MaskedAttention]).run(None, inputs)
+    for one, other in zip(found, run(model, inputs), strict=True):
+        # Halves between the layers: 2^-11 of each number that attention reads or gives.
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-3 * np.abs(other).max())
+        assert np.abs(one - other).max() < 5e-3 * np.abs(other).max()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("form", [lambda model: model, inlined, with_plugin])
+def test_what_is_exported_breaks_no_rule(version: str, form: Any, bundles: Bundles) -> None:
+    for case in ("calvin_small", "goal_small", "mlp_head_small"):
+        bundle = bundles.bundle(case)
+        for name in bundle.manifest.subgraphs:
+            assert findings(form(model_of(bundle, name)), version) == []
+
+
+def one_node(op: str, domain: str = "", opset: int = 20, **attributes: Any) -> onnx.ModelProto:
+    """A model of one node."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x"], ["y"], "blamed", domain=domain, **attributes)],
+        "graph",
+        [value("x", TensorProto.FLOAT, [1, 4])],
+        [value("y", TensorProto.FLOAT, [1, 4])],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    if domain:
+        imports.append(helper.make_opsetid(domain, 1))
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def quantized(zero: np.ndarray, scale: np.ndarray) -> onnx.ModelProto:
+    """A model that quantizes its input."""
+    model = one_node("QuantizeLinear")
+    model.graph.node[0].input.extend(["scale", "zero"])
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in (("scale", scale), ("zero", zero))
+    )
+    return model
+
+
+STEP, MANY = np.array(0.1, np.float32), np.full(4, 0.1, np.float32)
+BROKEN = {
+    "unknown operator": (one_node("DynamicQuantizeLinear"), "operator", VERSIONS),
+    "operator without function": (one_node("Nothing", "dreamvla"), "operator", VERSIONS),
+    "operator of later": (one_node("Attention"), "operator", ("10.3", "10.13")),
+    "opset of later": (one_node("Relu", opset=24), "opset", ("10.3", "10.13")),
+    "uint8": (quantized(np.array(3, np.uint8), STEP), "zero point", VERSIONS),
+    "zero point": (quantized(np.array(3, np.int8), STEP), "zero point", VERSIONS),
+    "many scales": (quantized(np.zeros(4, np.int8), MANY), "scale", VERSIONS),
+    "double": (one_node("Cast", to=TensorProto.DOUBLE), "type", VERSIONS),
+    "dotted domain": (one_node("Own", "a.b"), "name", VERSIONS),
+    "name of ONNX's": (one_node("Gelu", "vla"), "name", VERSIONS),
+    "plugin without function": (one_node(PLUGIN, DOMAIN), "plugin", VERSIONS),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_rule_is_named_with_its_node(name: str, version: str) -> None:
+    model, rule, where = BROKEN[name]
+    broken = [f for f in findings(model, version) if f.rule == rule]
+    assert bool(broken) == (version in where)
+    assert all(f.node == "blamed" and f.found and f.cure for f in broken)
+
+
+if platform.machine() == "x86_64":
+
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "w8"])
+    def test_tensorrt_parses_and_builds_every_subgraph(
+        precision: str, bundles: Bundles, tmp_path: Path
+    ) -> None:
+        bundle = bundles.quantized("calvin_small", precision)
+        for name, spec in bundle.manifest.subgraphs.items():
+            path = tmp_path / f"{name}.onnx"
+            onnx.save(inlined(model_of(bundle, name)), str(path))
+            uses = shapes(bundle.manifest.network, name, spec)
+            size, refused = rtx.build(str(path), uses)
+            assert size and not refused, (name, refused)
+
+    def test_tensorrt_refuses_what_the_rules_do(tmp_path: Path) -> None:
+        path = tmp_path / "model.onnx"
+        onnx.save(one_node("DynamicQuantizeLinear"), str(path))
+        size, refused = rtx.build(str(path), ())
+        assert size is None
+        assert refused[0].node == "blamed"
+        assert [f.rule for f in findings(onnx.load(str(path)), "10.3")] == ["operator"]
