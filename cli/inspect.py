@@ -16,12 +16,28 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
 
-@click.command("inspect", epilog=example("dreamvla inspect bundle --plot mask.png"))
+TENSORRT = ("10.3", "10.13", "10.16", "11.4")
+"""VERSIONS of export/tensorrt/rules.py, which must not be imported for a help text."""
+
+
+@click.command(
+    "inspect",
+    epilog=example(
+        "dreamvla inspect bundle --plot mask.png", "dreamvla inspect bundle --tensorrt 10.3"
+    ),
+)
 @click.argument("bundle", type=BundlePath())
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the block mask as a PNG.")
+@click.option(
+    "--tensorrt",
+    type=click.Choice(TENSORRT),
+    help="Say whether this version will take it. Needs the extra [export].",
+)
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @shared_options
-def command(bundle: Path, plot: Path | None, force: bool, report: Report) -> None:
+def command(
+    bundle: Path, plot: Path | None, tensorrt: str | None, force: bool, report: Report
+) -> None:
     """Show what is in a bundle: subgraphs, shapes, precision, size, work, actions, mask."""
     import msgspec
 
@@ -61,6 +77,10 @@ def command(bundle: Path, plot: Path | None, force: bool, report: Report) -> Non
     if plot is not None:
         report.text(f"\nmask drawn to {plot}")
         report.document({"plot": plot})
+    if tensorrt is not None:
+        from .inspect_tensorrt import check
+
+        check(opened, tensorrt, report)
 
 
 def _bytes(bundle: Bundle, spec: SubgraphSpec) -> int:

@@ -1,6 +1,6 @@
 """The demo robot's weights: a DreamVLA of two cores' size, from the expert's recordings.
 
-    python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 40000] [--runs dreams-0 …]
+    python -m dreamvla_edge.train.demo FOLDER [--seeds 0:300] [--steps 7000] [--runs dreams-0 …]
 
 Each stage leaves a part of FOLDER and is not done again: `recordings` (sim.teach), `examples`,
 `words`, `glimpses`, `eyes` and `pointing` (see the modules of these names), and one folder for each
@@ -272,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--glimpses", type=int, default=120_000, help="layouts for the eyes")
     parser.add_argument("--eyes", type=int, default=12_000, help="steps for the eyes")
     parser.add_argument("--pointing", type=int, default=1500, help="steps for pointing")
-    parser.add_argument("--steps", type=int, default=40_000, help="of every run")
+    parser.add_argument("--steps", type=int, default=7_000, help="of every run")
     parser.add_argument("--runs", nargs="+", default=[*_RUNS], help="dreams-N or plain-N")
     return parser
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from dreamvla_edge.runtime.backends.shapes import Shapes
 
-STAND_INS = {"SM86": "Orin", "SM89": "fp8 on RTX 40", "SM120": "Thor"}
-
 
 @dataclass(frozen=True)
 class Refusal:
@@ -33,8 +31,13 @@ def available() -> bool:
     return True
 
 
+def stand_in(precision: str) -> str:
+    """The GPU that an engine of this precision is built for: Orin's, or Thor's where it has fp8."""
+    return "SM120" if precision == "fp8" else "SM86"
+
+
 def build(
-    model: str, shapes: Sequence[Shapes], stand_in: str = "SM86"
+    model: str, shapes: Sequence[Shapes], gpu: str = "SM86"
 ) -> tuple[int | None, tuple[Refusal, ...]]:
     """Bytes of the engine of an ONNX file, None if there is none, and what was refused."""
     import tensorrt_rtx_bindings as rtx
@@ -57,7 +60,7 @@ def build(
         return None, tuple(Refusal(error.node_name(), error.desc()) for error in errors)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(rtx.ComputeCapability, stand_in), 0)
+    config.set_compute_capability(getattr(rtx.ComputeCapability, gpu), 0)
     for use in shapes:
         profile = builder.create_optimization_profile()
         for name, bounds in use.items():

@@ -125,11 +125,14 @@ def _operators(model: onnx.ModelProto, version: Version) -> Iterator[Finding]:
 
 
 def _types(model: onnx.ModelProto, version: Version) -> Iterator[Finding]:
-    del version  # none of these knows other types
     for tensor in model.graph.initializer:
+        kind = TensorProto.DataType.Name(tensor.data_type)
         if tensor.data_type not in _TYPES:
-            kind = TensorProto.DataType.Name(tensor.data_type)
             yield Finding("type", tensor.name, f"weights of type {kind}", "use int8 or float16")
+        elif tensor.data_type == TensorProto.FLOAT8E4M3FN and version.number < (10, 13):
+            yield Finding(
+                "type", tensor.name, f"weights of type {kind}, which Orin has not", "use int8"
+            )
     for node in _nodes(model):
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i not in _TYPES:

@@ -67,7 +67,8 @@ def test_inlined_gives_the_same_numbers(name: str, past: int, bundles: Bundles) 
     assert not form.functions
     assert {node.domain for node in form.graph.node} == {""}
     for found, wanted in zip(run(form, inputs), run(model, inputs), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+        # ONNX Runtime fuses other operators, so sums round in another order.
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 class MaskedAttention(OpRun):  # type: ignore[misc]
@@ -157,24 +158,26 @@ def test_a_broken_rule_is_named_with_its_node(name: str, version: str) -> None:
     assert all(f.node == "blamed" and f.found and f.cure for f in broken)
 
 
-if platform.machine() == "x86_64":
+@pytest.mark.parametrize("name", ["calvin_small", "goal_small"])
+def test_tensorrt_parses_and_builds_every_subgraph(
+    name: str, bundles: Bundles, tmp_path: Path
+) -> None:
+    bundle = bundles.bundle(name)
+    for subgraph, spec in bundle.manifest.subgraphs.items():
+        path = tmp_path / f"{subgraph}.onnx"
+        onnx.save(inlined(model_of(bundle, subgraph)), str(path))
+        size, refused = rtx.build(str(path), shapes(bundle.manifest.network, subgraph, spec))
+        assert size and not refused, (subgraph, refused)
 
-    @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "w8"])
-    def test_tensorrt_parses_and_builds_every_subgraph(
-        precision: str, bundles: Bundles, tmp_path: Path
-    ) -> None:
-        bundle = bundles.quantized("calvin_small", precision)
-        for name, spec in bundle.manifest.subgraphs.items():
-            path = tmp_path / f"{name}.onnx"
-            onnx.save(inlined(model_of(bundle, name)), str(path))
-            uses = shapes(bundle.manifest.network, name, spec)
-            size, refused = rtx.build(str(path), uses)
-            assert size and not refused, (name, refused)
 
-    def test_tensorrt_refuses_what_the_rules_do(tmp_path: Path) -> None:
-        path = tmp_path / "model.onnx"
-        onnx.save(one_node("DynamicQuantizeLinear"), str(path))
-        size, refused = rtx.build(str(path), ())
-        assert size is None
-        assert refused[0].node == "blamed"
-        assert [f.rule for f in findings(onnx.load(str(path)), "10.3")] == ["operator"]
+def test_tensorrt_refuses_what_the_rules_do(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(one_node("DynamicQuantizeLinear"), str(path))
+    size, refused = rtx.build(str(path), ())
+    assert size is None
+    assert refused[0].node == "blamed"
+    assert [f.rule for f in findings(onnx.load(str(path)), "10.3")] == ["operator"]
+
+
+if platform.machine() != "x86_64":  # the only machine that TensorRT-RTX has wheels for
+    del test_tensorrt_parses_and_builds_every_subgraph, test_tensorrt_refuses_what_the_rules_do
