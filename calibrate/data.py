@@ -14,7 +14,11 @@ from dreamvla_edge.runtime.observation import finite, normalised
 from dreamvla_edge.runtime.recording.calvin import read_calvin
 from dreamvla_edge.runtime.recording.demonstration import Demonstration, demonstrations
 from dreamvla_edge.runtime.recording.frames import ROLES, Image
-from dreamvla_edge.runtime.recording.lerobot import read_lerobot, read_specification
+from dreamvla_edge.runtime.recording.lerobot_reader import (
+    read_lerobot,
+    read_specification,
+    says_what_it_means,
+)
 from dreamvla_edge.runtime.recording.recording import open_recording
 from dreamvla_edge.runtime.specification import Specification
 
@@ -60,7 +64,8 @@ def _read(
     path: Path, specification: Specification, instruction: str | None
 ) -> tuple[Demonstration, ...]:
     if (path / "meta" / "info.json").exists():
-        _require_alike(path, read_specification(path), specification)
+        if says_what_it_means(path):
+            _require_alike(path, read_specification(path), specification)
         return read_lerobot(path)
     if (path / "training" / "lang_annotations" / "lang_annotations.json").exists():
         return read_calvin(path)

@@ -10,7 +10,7 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 KEYS = "type an instruction; space, Esc: stop; r Enter: reset; c Enter: clear; q Enter: quit"
@@ -19,15 +19,19 @@ KEYS = "type an instruction; space, Esc: stop; r Enter: reset; c Enter: clear; q
 class Key(NamedTuple):
     """What a person asked for; text: of an instruction."""
 
-    action: Literal["stop", "reset", "clear", "quit", "instruct"]
+    action: Literal["stop", "reset", "clear", "quit", "instruct", "verdict"]
     text: str = ""
 
 
 _WORDS: dict[str, Key] = {"r": Key("reset"), "c": Key("clear"), "q": Key("quit")}
 
 
-def read_key(line: str, character: str) -> tuple[str, Key | None]:
+def read_key(
+    line: str, character: str, at_once: Mapping[str, Key] | None = None
+) -> tuple[str, Key | None]:
     """The line after one more character, and what it means if it is complete.
+
+    at_once: keys that need no Enter where no line has begun.
 
     A space stops at once when it comes first: it is the largest key, and nobody must aim. Escape
     stops always, and so does every key that sends more than a character.
@@ -37,6 +41,8 @@ def read_key(line: str, character: str) -> tuple[str, Key | None]:
     if character in "\r\n":
         text = line.strip()
         return "", _WORDS.get(text, Key("instruct", text)) if text else None
+    if not line and at_once and character in at_once:
+        return "", at_once[character]
     if character in "\x7f\b":
         return line[:-1], None
     if character == " " and not line:
@@ -60,12 +66,12 @@ def has_keys() -> bool:
 class Keyboard:
     """Reads the terminal in a thread; without a terminal there are no keys.
 
-    stop: called in that thread when the stop key is pressed: it waits for nobody. line: what has
-    been typed so far.
+    stop: called in that thread when the stop key is pressed: it waits for nobody. at_once: keys
+    that need no Enter. line: what has been typed so far.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self.line, self._stop = "", stop
+    def __init__(self, stop: Callable[[], None], at_once: Mapping[str, Key] | None = None) -> None:
+        self.line, self._stop, self._at_once = "", stop, at_once
         self._keys: queue.SimpleQueue[Key] = queue.SimpleQueue()
         self._terminal = has_keys()
         self._ended = threading.Event()
@@ -106,7 +112,7 @@ class Keyboard:
             if not data:  # the terminal is gone: SIGHUP ends the run
                 return
             for character in data.decode(errors="ignore"):
-                self.line, key = read_key(self.line, character)
+                self.line, key = read_key(self.line, character, self._at_once)
                 if key is not None and key.action == "stop":
                     self._stop()
                 if key is not None:

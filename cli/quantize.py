@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .bundle_path import BundlePath
-from .command import example, shared_options
+from .command import WrongUsage, example, shared_options
 from .report import Report
 from .sampler_name import sampler_option
 
@@ -39,12 +39,21 @@ _HELD_OUT = 5
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
 @click.option("--preset", required=True, help="cpu, orin, or a plan of your own.")
 @sampler_option
-@click.option("--instruction", help="Of data that comes without words, as CALVIN's own.")
+@click.option(
+    "--instruction", help="Of data that comes without words, as CALVIN's own; of robot's trials."
+)
 @click.option("--frames", type=click.IntRange(1), default=400, show_default=True, help="Of data.")
 @click.option(
-    "--accept", type=click.Choice(["data", "sim", "none"]), default="data", show_default=True
+    "--accept",
+    type=click.Choice(["data", "sim", "robot", "none"]),
+    default="data",
+    show_default=True,
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Of sim.")
+@click.option("--robot", "robot_file", type=click.Path(path_type=Path), help="File of the robot.")
+@click.option(
+    "--trials", type=click.IntRange(1), default=EPISODES, show_default=True, help="Of robot."
+)
 @click.option("--dream/--no-dream", default=True, help="Whether the new bundle can dream.")
 @click.option("--search", is_flag=True, help="Keep the fewest groups of layers that it takes.")
 @click.option(
@@ -65,6 +74,8 @@ def command(
     frames: int,
     accept: str,
     workers: int,
+    robot_file: Path | None,
+    trials: int,
     dream: bool,
     search: bool,
     picture: Path | None,
@@ -77,7 +88,9 @@ def command(
     for. Every fifth episode is held out: with --accept data the new bundle must act on those like
     the old one, by a fifth of what another noise seed changes. With --accept sim it must also do
     the tasks of the scene: 400 episodes of both, on the same seeds, and with 95 % no loss of 5
-    points. A bundle that is not accepted is not written. Needs the extra [calibrate], and [sim].
+    points. With --accept robot both take turns on the arm without your being told which, and a key
+    says whether it was done; the same command goes on another day. A bundle that is not accepted
+    is not written. Needs the extra [calibrate], and [sim].
     """
     from dreamvla_edge.calibrate import accept as judge
     from dreamvla_edge.calibrate.data import episodes, moments, require_plausible
@@ -89,9 +102,16 @@ def command(
     from dreamvla_edge.runtime.place import check_output, place
     from dreamvla_edge.runtime.samplers.named import replacement
 
+    from .accept_robot import tried
     from .written import require_free
 
     check_output(output, force)
+    if accept == "robot" and (robot_file is None or instruction is None):
+        raise WrongUsage(
+            "--accept robot without a robot or an instruction",
+            "--robot robot.toml and --instruction 'what the arm shall do'",
+            "give both; `dreamvla robot init` makes the file",
+        )
     if picture is not None:
         require_free(picture, force)
     opened, plan = open_bundle(bundle), load_plan(preset)
@@ -131,6 +151,11 @@ def command(
             numbers = {key: value for key, value in found._asdict().items() if key != "worst"}
             if accept == "sim":
                 numbers |= _played(made, opened, workers, report)
+            if robot_file is not None and instruction is not None and accept == "robot":
+                numbers |= tried(
+                    *(made, opened, robot_file, instruction, trials),
+                    *(output.with_name(f"{output.name}.verdicts.jsonl"), LARGEST_LOSS, report),
+                )
             made = accepted(made, {"kind": accept, **numbers})
         for path in sorted(made.path.iterdir()):
             path.rename(folder / path.name)

@@ -170,7 +170,7 @@ def _demonstrations(
     """Episodes of a data set, and what their numbers mean."""
     from dreamvla_edge.runtime.errors import RecordingError
     from dreamvla_edge.runtime.recording.calvin import read_calvin
-    from dreamvla_edge.runtime.recording.lerobot import read_lerobot, read_specification
+    from dreamvla_edge.runtime.recording.lerobot_reader import read_lerobot, read_specification
 
     if (folder / "meta" / "info.json").exists():
         return read_lerobot(folder), read_specification(folder)

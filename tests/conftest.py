@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from golden_cases import SMALL, Golden
 
 if TYPE_CHECKING:
     from bundles import Bundles
+    from desk import Desk
     from dreamvla_edge.runtime.bundle import Bundle
 
 # Read when torch is loaded: threads that spin while they wait take ten times as long where other
@@ -89,3 +92,24 @@ def bundles(golden: Golden) -> Bundles:
 def bundle(bundles: Bundles) -> Callable[[str], Bundle]:
     """The bundle of a golden case by name, exported once per session; not to be changed."""
     return bundles.bundle
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """With a folder of its own for sockets."""
+    from desk import Desk
+
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    desk = Desk(tmp_path)
+    with contextlib.closing(desk.bus):
+        yield desk
+        for terminal in desk.terminals:
+            if terminal.program.poll() is None:
+                terminal.program.terminate()
+                terminal.end()
+        left = desk.guardian()
+        if left is not None:
+            os.kill(left, signal.SIGKILL)
+        assert left is None, "a guardian was left behind"

@@ -1,4 +1,4 @@
-"""LeRobot's data-set layout, version 3.0, written and read without LeRobot.
+"""LeRobot's data-set layout, version 3.0, written without LeRobot.
 
 The layout is that of huggingface/lerobot, `src/lerobot/datasets` (`utils.py`, `dataset_writer.py`,
 `dataset_metadata.py`, `compute_stats.py`): numbers in Parquet with one row group per episode,
@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamvla_edge.runtime.errors import RecordingError
 from dreamvla_edge.runtime.specification import Specification
 
 from .demonstration import Demonstration, demonstrations, require_alike
@@ -24,7 +23,7 @@ from .frames import ROLES, Image, Role
 from .recording import Recording
 from .statistics import column_statistics, picture_statistics
 from .tables import columns_table, tasks_table
-from .video import probe, read_video, write_video
+from .video import probe, write_video
 
 CODEBASE_VERSION = "v3.0"
 FILES_PER_CHUNK = 1000
@@ -32,8 +31,8 @@ _FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 _DATA_PATH = f"data/{_FILE}.parquet"
 _VIDEO_PATH = f"videos/{{video_key}}/{_FILE}.mp4"
 _EPISODES_PATH = f"meta/episodes/{_FILE}.parquet"
-_TASKS_PATH = "meta/tasks.parquet"
-_SPECIFICATION_PATH = "meta/dreamvla_specification.json"
+TASKS_PATH = "meta/tasks.parquet"
+SPECIFICATION_PATH = "meta/dreamvla_specification.json"
 _SAMPLES = 100
 """Frames of an episode that its statistics look at, at most."""
 
@@ -71,82 +70,14 @@ def write_lerobot(recordings: Sequence[Recording], output: Path) -> int:
             start = end
     episodes_path = _made(output / _EPISODES_PATH.format(chunk_index=0, file_index=0))
     parquet.write_table(pyarrow.Table.from_pylist(rows), episodes_path)
-    parquet.write_table(tasks_table(tasks), output / _TASKS_PATH)
+    parquet.write_table(tasks_table(tasks), output / TASKS_PATH)
     whole = {name: column_statistics(column) for name, column in data.items()}
     for key in VIDEO_KEYS.values():
         whole[key] = picture_statistics(sum((c[key] for c in pictures), np.zeros((3, 256), int)))
     _write_json(output / "meta/stats.json", whole)
     _write_json(output / "meta/info.json", _info(recordings[0], found, tasks, output))
-    _write_json(output / _SPECIFICATION_PATH, msgspec.to_builtins(header.specification))
+    _write_json(output / SPECIFICATION_PATH, msgspec.to_builtins(header.specification))
     return len(found)
-
-
-def read_lerobot(folder: Path) -> tuple[Demonstration, ...]:
-    """The episodes of a data set that `write_lerobot` wrote. Raises RecordingError."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
-        info = json.loads((folder / "meta/info.json").read_text())
-        if info["codebase_version"] != CODEBASE_VERSION:
-            raise ValueError(f"codebase_version {info['codebase_version']!r}")
-        episodes = parquet.read_table(folder / "meta/episodes").to_pylist()
-        tasks = parquet.read_table(folder / _TASKS_PATH).to_pylist()
-        names = {row["task_index"]: row["task"] for row in tasks}
-        return tuple(_episode(folder, info, row, names) for row in episodes)
-    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
-        raise RecordingError(
-            f"{folder} cannot be read ({error})",
-            f"a LeRobot data set {CODEBASE_VERSION} with both cameras",
-            "make one with `dreamvla record export RECORDING --format lerobot -o FOLDER`",
-        ) from error
-
-
-def read_specification(folder: Path) -> Specification:
-    """What the numbers of a data set that `write_lerobot` wrote mean. Raises RecordingError."""
-    try:
-        text = (folder / _SPECIFICATION_PATH).read_bytes()
-        return msgspec.json.decode(text, type=Specification)
-    except (OSError, msgspec.DecodeError) as error:
-        raise RecordingError(
-            f"{folder} does not say what its numbers mean ({error})",
-            f"{_SPECIFICATION_PATH}, as dreamvla-edge writes it",
-            "make one with `dreamvla record export RECORDING --format lerobot -o FOLDER`",
-        ) from error
-
-
-def _episode(
-    folder: Path, info: Mapping[str, Any], row: Mapping[str, Any], tasks: Mapping[int, str]
-) -> Demonstration:
-    import pyarrow.parquet as parquet
-
-    path = info["data_path"].format(
-        chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
-    )
-    table = parquet.read_table(
-        folder / path, filters=[("episode_index", "=", row["episode_index"])]
-    )
-    length = table.num_rows
-    cache: dict[Role, list[Image]] = {}
-
-    def frame(role: Role, index: int) -> Image:
-        if role not in cache:
-            key = VIDEO_KEYS[role]
-            video = info["video_path"].format(
-                video_key=key,
-                chunk_index=row[f"videos/{key}/chunk_index"],
-                file_index=row[f"videos/{key}/file_index"],
-            )
-            first = round(row[f"videos/{key}/from_timestamp"] * info["fps"])
-            cache[role] = read_video(folder / video, first, length)
-        return cache[role][index]
-
-    def column(name: str) -> NDArray[np.float32]:
-        flat = table.column(name).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return np.ascontiguousarray(flat.reshape(length, -1), np.float32)
-
-    task = tasks[table.column("task_index")[0].as_py()]
-    return Demonstration(task, column("observation.state"), column("action"), frame)
 
 
 def _columns(

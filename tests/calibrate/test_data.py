@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from msgspec.structs import replace as changed
+from pyarrow.compute import field
 
 from dreamvla_edge.calibrate.data import Moment, episodes, moments, require_plausible
 from dreamvla_edge.runtime.bundle import Bundle
-from dreamvla_edge.runtime.errors import DataError
+from dreamvla_edge.runtime.errors import DataError, RecordingError
 from dreamvla_edge.runtime.recording.calvin import write_calvin
 from dreamvla_edge.runtime.recording.demonstration import Demonstration
-from dreamvla_edge.runtime.recording.lerobot import write_lerobot
+from dreamvla_edge.runtime.recording.frames import ROLES
+from dreamvla_edge.runtime.recording.lerobot import VIDEO_KEYS, write_lerobot
 from dreamvla_edge.runtime.recording.recording import open_recording
 from dreamvla_edge.runtime.specification import Specification
 
@@ -64,6 +69,70 @@ def test_data_sets_and_single_recordings(
         assert one.task == other.task
     (alone,) = episodes(folders[0], specification)
     np.testing.assert_array_equal(alone.states, good[0].states)
+
+
+def as_version_2(new: Path, old: Path) -> None:
+    """The same data set as LeRobot 0.3 laid it out, without any of our own files."""
+    info = json.loads((new / "meta/info.json").read_text())
+    episodes = parquet.read_table(new / "meta/episodes").to_pylist()
+    rows = parquet.read_table(new / "data")
+    (old / "meta").mkdir(parents=True)
+    info |= {
+        "codebase_version": "v2.1",
+        "chunks_size": 2,
+        "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}"
+        "/episode_{episode_index:06d}.mp4",
+    }
+    (old / "meta/info.json").write_text(json.dumps(info))
+    tasks = parquet.read_table(new / "meta/tasks.parquet").to_pylist()
+    lines = [json.dumps({"task_index": r["task_index"], "task": r["task"]}) for r in tasks]
+    (old / "meta/tasks.jsonl").write_text("\n".join(lines) + "\n")
+    with (old / "meta/episodes.jsonl").open("w") as file:
+        for row in episodes:
+            index = row["episode_index"]
+            print(
+                json.dumps(
+                    {"episode_index": index, "tasks": row["tasks"], "length": row["length"]}
+                ),
+                file=file,
+            )
+            place = {"episode_chunk": index // 2, "episode_index": index}
+            data = old / info["data_path"].format(**place)
+            data.parent.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(rows.filter(field("episode_index") == index), data)
+            for key in VIDEO_KEYS.values():
+                video = old / info["video_path"].format(video_key=key, **place)
+                video.parent.mkdir(parents=True, exist_ok=True)
+                number = row[f"videos/{key}/file_index"]
+                shutil.copy(new / f"videos/{key}/chunk-000/file-{number:03d}.mp4", video)
+
+
+def test_lerobot_version_2(recordings: Path, specification: Specification, tmp_path: Path) -> None:
+    """The same numbers, words and pictures, with nothing that says what they mean."""
+    write_lerobot([open_recording(f) for f in sorted(recordings.iterdir())], tmp_path / "new")
+    as_version_2(tmp_path / "new", tmp_path / "old")
+    found = episodes(tmp_path / "old", specification)
+    wanted = episodes(tmp_path / "new", specification)
+    assert len(found) == len(wanted) == 5
+    for one, other in zip(found, wanted, strict=True):
+        assert one.task == other.task
+        np.testing.assert_array_equal(one.states, other.states)
+        np.testing.assert_array_equal(one.actions, other.actions)
+        for role in ROLES:
+            np.testing.assert_array_equal(one.frame(role, 4), other.frame(role, 4))
+    assert every(found, specification)
+
+
+def test_lerobot_of_other_cameras(
+    recordings: Path, specification: Specification, tmp_path: Path
+) -> None:
+    """The videos that are there are named, and so is what to do."""
+    write_lerobot([open_recording(sorted(recordings.iterdir())[0])], tmp_path)
+    path = tmp_path / "meta/info.json"
+    path.write_text(path.read_text().replace("observation.images.wrist", "observation.images.up"))
+    with pytest.raises(RecordingError, match=r"no video observation.images.wrist, but .*images.up"):
+        episodes(tmp_path, specification)
 
 
 def test_nothing(tmp_path: Path, specification: Specification) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from commands import cure_of, document, dreamvla, entries
 from dreamvla_edge.runtime.guardian.message import Limit
-from dreamvla_edge.runtime.recording.lerobot import read_lerobot
+from dreamvla_edge.runtime.recording.lerobot_reader import read_lerobot
 from dreamvla_edge.runtime.recording.plot import HEIGHT, draw
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.recording import Recording, open_recording

@@ -18,7 +18,8 @@ from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
 from dreamvla_edge.runtime.errors import RecordingError
 from dreamvla_edge.runtime.recording.calvin import read_calvin, write_calvin
 from dreamvla_edge.runtime.recording.demonstration import Demonstration, demonstrations
-from dreamvla_edge.runtime.recording.lerobot import read_lerobot, write_lerobot
+from dreamvla_edge.runtime.recording.lerobot import write_lerobot
+from dreamvla_edge.runtime.recording.lerobot_reader import read_lerobot
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.recording import Recording, open_recording
 from recording.recordings import RATE_HZ, header, made, picture, random_step
