@@ -2,7 +2,18 @@
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("calibrate", "cli", "demo", "export", "kernels", "model", "runtime", "sim", "train")
+FOLDERS = (
+    "calibrate",
+    "cli",
+    "demo",
+    "deploy",
+    "export",
+    "kernels",
+    "model",
+    "runtime",
+    "sim",
+    "train",
+)
 
 setup(
     packages=[

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from .device import KernelError, Launch
 Array = npt.NDArray[Any]
 
 
-class _Memory:
+class Memory:
     """Memory that is given back with this object."""
 
     def __init__(self, size: int) -> None:
@@ -24,6 +26,12 @@ class _Memory:
 
     def __del__(self) -> None:
         driver.cuMemFree(self.address)
+
+
+class Graph:
+    """What a capture becomes; executable: set when it has ended."""
+
+    executable: Any = None
 
 
 class CudaDevice:
@@ -52,30 +60,51 @@ class CudaDevice:
         self.stream = _done(driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
         self._functions: dict[tuple[str, str], Any] = {}
 
-    def upload(self, array: Array) -> _Memory:
+    def use(self) -> None:
+        """Makes this device the calling thread's."""
+        _done(driver.cuCtxSetCurrent(self._context))
+
+    @contextmanager
+    def captured(self) -> Iterator[Graph]:
+        """All that goes into the stream meanwhile is not done, but becomes a graph."""
+        graph = Graph()
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        _done(driver.cuStreamBeginCapture(self.stream, mode))
+        try:
+            yield graph
+        finally:
+            captured = _done(driver.cuStreamEndCapture(self.stream))
+        graph.executable = _done(driver.cuGraphInstantiate(captured, 0))
+        _done(driver.cuGraphDestroy(captured))
+
+    def replay(self, executable: Any) -> None:
+        """Does once what was captured."""
+        _done(driver.cuGraphLaunch(executable, self.stream))
+
+    def upload(self, array: Array) -> Memory:
         """A copy on the device."""
-        memory = _Memory(array.nbytes)
+        memory = Memory(array.nbytes)
         self.write(memory, np.ascontiguousarray(array))
         return memory
 
-    def write(self, buffer: _Memory, array: Array) -> None:
+    def write(self, buffer: Memory, array: Array) -> None:
         """New numbers for a buffer, in the stream; pageable memory is copied before it returns."""
         array = np.ascontiguousarray(array)
         _done(
             driver.cuMemcpyHtoDAsync(buffer.address, array.ctypes.data, array.nbytes, self.stream)
         )
 
-    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> _Memory:
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
         """New memory, all zero."""
-        memory = _Memory(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        memory = Memory(int(np.prod(shape)) * np.dtype(dtype).itemsize)
         self.clear(memory)
         return memory
 
-    def clear(self, buffer: _Memory) -> None:
+    def clear(self, buffer: Memory) -> None:
         """Makes a buffer zero again, in the stream."""
         _done(driver.cuMemsetD8Async(buffer.address, 0, buffer.size, self.stream))
 
-    def download(self, buffer: _Memory, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    def download(self, buffer: Memory, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """A copy on the host of what all launches before have left."""
         array: Array = np.empty(shape, dtype)
         _done(

@@ -33,7 +33,7 @@ SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 the compiler's libasan in LD_PRELOAD."""
 
 
-class _Memory:
+class Memory:
     """A NumPy array as a device's memory."""
 
     def __init__(self, array: Array) -> None:
@@ -60,24 +60,24 @@ class Emulation:
         """Bytes of weights that the last launch read."""
         return int(self._library.bytes_read_once())
 
-    def upload(self, array: Array) -> _Memory:
+    def upload(self, array: Array) -> Memory:
         """A copy."""
-        return _Memory(np.array(array, order="C"))
+        return Memory(np.array(array, order="C"))
 
-    def write(self, buffer: _Memory, array: Array) -> None:
+    def write(self, buffer: Memory, array: Array) -> None:
         """New numbers for a buffer."""
         buffer.array[...] = array
 
-    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> _Memory:
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
         """New memory, all zero."""
-        return _Memory(np.zeros(shape, dtype))
+        return Memory(np.zeros(shape, dtype))
 
-    def download(self, buffer: _Memory, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    def download(self, buffer: Memory, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """A copy."""
         found: Array = buffer.array.reshape(shape).copy()
         return found
 
-    def clear(self, buffer: _Memory) -> None:
+    def clear(self, buffer: Memory) -> None:
         """Makes a buffer zero again."""
         buffer.array[...] = 0
 

@@ -14,7 +14,10 @@ from dreamvla_edge.runtime.manifest import SubgraphSpec
 
 Array = npt.NDArray[Any]
 
-BACKENDS = {"onnxruntime": ("dreamvla_edge.runtime.backends.onnxruntime", "OnnxRuntime")}
+BACKENDS = {
+    "onnxruntime": ("dreamvla_edge.runtime.backends.onnxruntime", "OnnxRuntime"),
+    "tensorrt": ("dreamvla_edge.runtime.backends.tensorrt", "TensorRt"),
+}
 """Name → (module, class); a module is imported when its back end is asked for."""
 
 

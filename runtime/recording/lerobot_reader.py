@@ -29,7 +29,7 @@ from .video import read_video
 class _Place(NamedTuple):
     """Where an episode lies: its number, its Parquet file, and by camera a video and its start."""
 
-    index: int
+    episode: int
     data: str
     videos: Mapping[Role, tuple[str, float]]
 
@@ -141,7 +141,7 @@ def _episode(
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(
-        folder / place.data, filters=[("episode_index", "=", place.index)]
+        folder / place.data, filters=[("episode_index", "=", place.episode)]
     ).sort_by("frame_index")
     length = table.num_rows
     cache: dict[Role, list[Image]] = {}

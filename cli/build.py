@@ -1,0 +1,61 @@
+"""`dreamvla build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .bundle_path import BundlePath
+from .command import example, shared_options
+from .report import Report
+
+
+@click.command("build", epilog=example("dreamvla build bundle"))
+@click.argument("bundle", type=BundlePath())
+@click.option("--force", is_flag=True, help="Build again what was built before.")
+@shared_options
+def command(bundle: Path, force: bool, report: Report) -> None:
+    """Build TensorRT's engines of a bundle, for the GPU and power mode of this machine.
+
+    They are kept in ~/.cache/dreamvla-edge/engines, or $DREAMVLA_ENGINES. The lines that are
+    printed build the same with TensorRT's own trtexec.
+    """
+    from dreamvla_edge.deploy.engine import build_engines
+    from dreamvla_edge.kernels.device import KernelError
+    from dreamvla_edge.runtime.backends.engine import engine_key
+    from dreamvla_edge.runtime.bundle import open_bundle
+    from dreamvla_edge.runtime.errors import BackendError
+
+    opened = open_bundle(bundle)
+    try:
+        import tensorrt
+
+        from dreamvla_edge.kernels.cuda_device import CudaDevice
+
+        device = CudaDevice()
+    except (ImportError, KernelError) as error:
+        raise BackendError(
+            f"no TensorRT here ({error})",
+            "a Jetson with JetPack 6.1 or later, or another machine with TensorRT 10.3 or later",
+            "sudo apt install python3-libnvinfer, and make the virtual environment with"
+            " --system-site-packages and the extra [jetson]",
+        ) from error
+    key = engine_key(opened.path, tensorrt.__version__, device.architecture, device.multiprocessors)
+    built = build_engines(opened, key, _free_bytes, report.progress, force)
+    report.table(
+        ("subgraph", "MB", "engine"),
+        ((b.name, f"{b.path.stat().st_size / 1e6:.1f}", str(b.path)) for b in built),
+    )
+    for engine in built:
+        report.text(engine.trtexec)
+    report.document({"engines": {b.name: b.path for b in built}})
+    report.document({"trtexec": {b.name: b.trtexec for b in built}})
+
+
+def _free_bytes() -> int:
+    """Of memory that can be had without swapping; on a Jetson the GPU's is the same."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/meminfo names no MemAvailable")

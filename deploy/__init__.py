@@ -1,0 +1,1 @@
+"""What happens on the device before it runs: engines are built there."""
