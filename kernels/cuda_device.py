@@ -113,6 +113,10 @@ class CudaDevice:
         _done(driver.cuStreamSynchronize(self.stream))
         return array
 
+    def synchronize(self) -> None:
+        """Waits until all launches are done."""
+        _done(driver.cuStreamSynchronize(self.stream))
+
     def launch(self, launch: Launch, call: ctypes.Structure) -> None:
         """Runs a kernel. Raises KernelError if it cannot be launched.
 

@@ -70,6 +70,10 @@ class Device(Protocol):
         """Makes a buffer zero again, in the stream."""
         ...
 
+    def synchronize(self) -> None:
+        """Waits until all launches are done."""
+        ...
+
     def launch(self, launch: Launch, call: ctypes.Structure) -> None:
         """Runs a kernel. Raises KernelError if it cannot be launched."""
         ...

@@ -59,31 +59,48 @@ def slots_of(
     return slots
 
 
-def masked_attention(
-    device: Device,
-    q: Array,
-    past_k: Array,
-    past_v: Array,
-    k: Array,
-    v: Array,
-    row_kind: Array,
-    row_slot: Array,
-    key_kind: Array,
-    key_slot: Array,
-    table: Array,
-    scale: float,
-) -> Array:
-    """As `references.masked_attention`, in halves. Raises KernelError as `slots_of` does."""
-    heads, rows, dim = q.shape
-    slots = slots_of(table, row_kind, row_slot, key_kind, key_slot)
-    codes = (row_kind, row_slot, key_kind, key_slot, table)
-    floats = [device.upload(halves(array)) for array in (q, past_k, past_v, k, v)]
-    integers = [device.upload(np.ascontiguousarray(array, np.int32)) for array in codes]
-    out = device.zeros(q.shape, np.float16)
-    call = AttentionCall(
-        *(buffer.address for buffer in (*floats, out, *integers)),
-        *(rows, past_k.shape[1], k.shape[1], dim, len(table), slots),
-        scale,
-    )
-    device.launch(launch_of(heads, rows, dim), call)
-    return device.download(out, q.shape, np.float16)
+class AttentionKernel:
+    """Fused attention on a device, with buffers for these arguments.
+
+    Arguments as of `references.masked_attention`, in halves. Raises KernelError as `slots_of` and
+    `launch_of` do.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        q: Array,
+        past_k: Array,
+        past_v: Array,
+        k: Array,
+        v: Array,
+        row_kind: Array,
+        row_slot: Array,
+        key_kind: Array,
+        key_slot: Array,
+        table: Array,
+        scale: float,
+    ) -> None:
+        heads, rows, dim = q.shape
+        slots = slots_of(table, row_kind, row_slot, key_kind, key_slot)
+        codes = (row_kind, row_slot, key_kind, key_slot, table)
+        floats = [device.upload(halves(array)) for array in (q, past_k, past_v, k, v)]
+        integers = [device.upload(np.ascontiguousarray(array, np.int32)) for array in codes]
+        self._device, self._shape = device, q.shape
+        self._out = device.zeros(q.shape, np.float16)
+        self._kept = (*floats, *integers)
+        self._launch = launch_of(heads, rows, dim)
+        self._call = AttentionCall(
+            *(buffer.address for buffer in (*floats, self._out, *integers)),
+            *(rows, past_k.shape[1], k.shape[1], dim, len(table), slots),
+            scale,
+        )
+
+    def launch(self) -> None:
+        """Computes once."""
+        self._device.launch(self._launch, self._call)
+
+    def __call__(self) -> Array:
+        """What comes out (H, M, d), computed anew."""
+        self.launch()
+        return self._device.download(self._out, self._shape, np.float16)

@@ -72,6 +72,10 @@ class PyCudaDevice:
         self.stream.synchronize()
         return array
 
+    def synchronize(self) -> None:
+        """Waits until all launches are done."""
+        self.stream.synchronize()
+
     def launch(self, launch: Launch, call: ctypes.Structure) -> None:
         """Runs a kernel. Raises KernelError if it cannot be launched.
 

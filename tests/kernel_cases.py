@@ -83,7 +83,7 @@ def attention_errors(device: Device, random: np.random.Generator) -> Errors:
         for name, value in case.items()
     }
     wanted = attention_reference.masked_attention(**wide)
-    found = attention.masked_attention(device, **case)
+    found = attention.AttentionKernel(device, **case)()
     return error(found, wanted), error(attention_reference.masked_attention(**case), wanted)
 
 
