@@ -2,7 +2,7 @@
 
     python benchmarks/fine_tuning.py [--json] [--episodes 20] [--steps 1000] [--trials 40]
 
-Touching a block is called something that the network never heard (`PHRASE`). The expert is
+Lifting a block is called something that the network never heard (`PHRASE`). The expert is
 recorded with these words on training seeds, `dreamvla train` fine-tunes the shipped weights on
 them as a LeRobot data set, and both networks do the task on the same held-out seeds, told in the
 new words. Minutes on two cores.
@@ -38,7 +38,7 @@ from dreamvla_edge.sim.scene.views import Views
 from dreamvla_edge.sim.tasks import FAMILIES
 from dreamvla_edge.sim.teach import teach
 
-PHRASE = "boop that {colour} thing"
+PHRASE = "yoink the {colour} one"
 _FIRST_SEED = 200_000
 """Of the recordings: seeds of training that the network was not trained on."""
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--trials", type=int, default=40)
     options = parser.parse_args(arguments)
-    family = replace(FAMILIES["touch"], phrasings=(PHRASE,), held_out=(PHRASE,))
+    family = replace(FAMILIES["lift"], phrasings=(PHRASE,), held_out=(PHRASE,))
     scene = Scene(load_description(ARM))
     with TemporaryDirectory() as temporary, Views(scene, IMAGE) as views:
         folder = Path(temporary)
