@@ -16,9 +16,9 @@ from .report import Report
 @click.option("--force", is_flag=True, help="Build again what was built before.")
 @shared_options
 def command(bundle: Path, force: bool, report: Report) -> None:
-    """Build TensorRT's engines of a bundle, for the GPU and power mode of this machine.
+    """Build TensorRT's engines of a bundle.
 
-    They are kept in ~/.cache/dreamvla-edge/engines, or $DREAMVLA_ENGINES. The lines that are
+    For the GPU and power mode of this machine. They are kept in ~/.cache/dreamvla-edge/engines, or $DREAMVLA_ENGINES. The lines that are
     printed build the same with TensorRT's own trtexec.
     """
     from dreamvla_edge.deploy.engine import build_engines

@@ -26,7 +26,7 @@ COMMANDS = {
     "inspect": "Show what is in a bundle.",
     "verify": "Check that a bundle computes what the network computes.",
     "quantize": "Make a smaller, faster bundle that acts the same.",
-    "build": "Build TensorRT's engines of a bundle, on this machine.",
+    "build": "Build TensorRT's engines of a bundle.",
     "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",

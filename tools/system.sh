@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
-# kernel's headers (a V4L2 device that answers OpenCV), GStreamer's command line, a browser for the
+# kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
+# kernels in emulation), GStreamer's command line, a browser for the
 # pages, and something that draws a scene without a screen.
 #
 #   tools/system.sh         all of it
@@ -13,6 +14,7 @@ set -euo pipefail
 missing=()
 if [ "${1:-}" != draw ]; then
     command -v cc >/dev/null || missing+=(gcc)
+    command -v g++ >/dev/null || missing+=(g++)
     [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
     command -v chromium >/dev/null || missing+=(chromium)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)

@@ -113,7 +113,7 @@ def one_node(op: str, domain: str = "", opset: int = 20, **attributes: Any) -> o
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node(op, ["x"], ["y"], "blamed", domain=domain, **attributes)],
-        "graph",
+        "blamed",
         [value("x", TensorProto.FLOAT, [1, 4])],
         [value("y", TensorProto.FLOAT, [1, 4])],
     )

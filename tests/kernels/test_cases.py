@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from dreamvla_edge.kernels.tolerance import FACTORS
 
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 CASES = {"masked_attention": 200, "denoise_half": 100, "denoise_int8": 100, "preprocess": 200}
 """The two forms of the sampler are one source."""
 

@@ -13,6 +13,7 @@ from dreamvla_edge.kernels.emulation import emulation
 from dreamvla_edge.kernels.tolerance import FACTORS
 from kernel_cases import KERNELS
 
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 BUGS = {
     "mask off by one": ("masked_attention", "s <= last", "s < last"),
     "swapped fragment": (
