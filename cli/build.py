@@ -18,8 +18,9 @@ from .report import Report
 def command(bundle: Path, force: bool, report: Report) -> None:
     """Build TensorRT's engines of a bundle.
 
-    For the GPU and power mode of this machine. They are kept in ~/.cache/dreamvla-edge/engines, or $DREAMVLA_ENGINES. The lines that are
-    printed build the same with TensorRT's own trtexec.
+    They are for the GPU and power mode of this machine and are kept in
+    ~/.cache/dreamvla-edge/engines, or $DREAMVLA_ENGINES. The lines that are printed build the same
+    with TensorRT's own trtexec.
     """
     from dreamvla_edge.deploy.engine import build_engines
     from dreamvla_edge.kernels.device import KernelError
