@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dreamvla_edge.kernels.cuda_device import CudaDevice, Memory
 from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
 from . import Array
 from .engine import engine_folder, engine_key
+
+if TYPE_CHECKING:
+    from dreamvla_edge.kernels.cuda_device import CudaDevice, Memory
 
 Shape = tuple[int, ...]
 
@@ -28,6 +30,8 @@ class TensorRt:
 
     def __init__(self, threads: int | None = None) -> None:
         import tensorrt
+
+        from dreamvla_edge.kernels.cuda_device import CudaDevice
 
         del threads
         self._trt = tensorrt

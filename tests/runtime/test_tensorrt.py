@@ -14,6 +14,7 @@ import pytest
 from commands import cure_of, dreamvla
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.deploy.engine import build_engines
+from dreamvla_edge.kernels import cuda_device
 from dreamvla_edge.kernels.emulation.emulation import Memory
 from dreamvla_edge.runtime.backends import make_backend
 from dreamvla_edge.runtime.backends.engine import engine_folder, engine_key, power_mode_of
@@ -71,14 +72,12 @@ def trt(
     request: pytest.FixtureRequest, bundles: Bundles, tmp_path: Path, monkeypatch: Any
 ) -> Recorded:
     """TensorRT of one version, and a device without GPU."""
-    import dreamvla_edge.runtime.backends.tensorrt as back_end
-
     bundle = bundles.bundle("calvin_small")
     specs = bundle.manifest.subgraphs
     uses = {name: shapes(bundle.manifest.network, name, specs[name]) for name in specs}
     api = Recorded(request.param, uses)
     monkeypatch.setitem(sys.modules, "tensorrt", api)
-    monkeypatch.setattr(back_end, "CudaDevice", Host)
+    monkeypatch.setattr(cuda_device, "CudaDevice", Host)
     monkeypatch.setattr(Host, "api", api, raising=False)
     monkeypatch.setattr(Host, "replays", 0)
     monkeypatch.setenv("DREAMVLA_ENGINES", str(tmp_path / "engines"))
