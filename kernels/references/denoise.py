@@ -68,8 +68,14 @@ def _linear(x: Array, layer: Linear) -> Array:
 
 
 def _norm(x: Array) -> Array:
-    centred = x - x.mean(-1, keepdims=True, dtype=x.dtype)
-    variance = np.square(centred).mean(-1, keepdims=True, dtype=x.dtype)
+    # Sums of squares in float32 at least: in halves they overflow, and a reference that is wrong
+    # there would allow the kernel anything.
+    centred = x - x.mean(-1, keepdims=True)
+    variance = (
+        np.square(centred.astype(np.promote_types(x.dtype, np.float32)))
+        .mean(-1, keepdims=True)
+        .astype(x.dtype)
+    )
     out: Array = centred / np.sqrt(variance + x.dtype.type(1e-6))
     return out
 
