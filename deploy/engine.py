@@ -14,11 +14,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dreamvla_edge.runtime.backends.engine import EngineKey, engine_folder
+from dreamvla_edge.kernels.device import KernelError
+from dreamvla_edge.kernels.plugin import compiled_plugin, register
+from dreamvla_edge.runtime.backends.engine import PLUGIN_LIBRARY, EngineKey, engine_folder
 from dreamvla_edge.runtime.backends.shapes import Shapes, shapes
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.errors import BackendError
 
+PluginForm = Callable[[Path, Path], Path]
+"""Writes the plugin form of an ONNX file into a folder, and says where."""
 KEY_NAME = "key.json"
 TIMING_CACHE = "timing.cache"
 _MEMORY_FACTOR = 4
@@ -41,19 +45,24 @@ def build_engines(
     free_bytes: Callable[[], int],
     progress: Callable[[str], None] = lambda line: None,
     force: bool = False,
+    plugin_form: PluginForm | None = None,
 ) -> tuple[Built, ...]:
     """Builds what is missing for a key, or everything with `force`.
 
-    free_bytes: of memory that CPU and GPU share, now. Raises BackendError
-    if there is too little, or TensorRT refuses a subgraph.
+    free_bytes: of memory that CPU and GPU share, now; plugin_form: needed if the key names a
+    plugin, which is then compiled first. Raises BackendError if there is too little memory, the
+    plugin cannot be had, or TensorRT refuses a subgraph.
     """
     folder = engine_folder(key)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / KEY_NAME, json.dumps(asdict(key), indent=1).encode())
+    library = _plugin(folder / PLUGIN_LIBRARY, key, progress, force) if key.plugin else None
     built = []
     for name, spec in bundle.manifest.subgraphs.items():
         path = folder / f"{name}.engine"
         model = bundle.model(name)
+        if plugin_form is not None and name == "backbone":
+            model = plugin_form(model, folder)
         uses = shapes(bundle.manifest.network, name, spec)
         if force or not path.exists():
             size = sum(bundle.file(file).stat().st_size for file in spec.files)
@@ -61,7 +70,7 @@ def build_engines(
             progress(f"building {name}")
             plan = build_engine(model, uses, folder / TIMING_CACHE)
             _write(path, plan)
-        built.append(Built(name, path, trtexec_line(model, uses, path)))
+        built.append(Built(name, path, trtexec_line(model, uses, path, library)))
     return tuple(built)
 
 
@@ -102,10 +111,14 @@ def build_engine(model: Path, uses: tuple[Shapes, ...], timing_cache: Path) -> b
     return bytes(memoryview(plan))
 
 
-def trtexec_line(model: Path, uses: tuple[Shapes, ...], engine: Path) -> str:
+def trtexec_line(
+    model: Path, uses: tuple[Shapes, ...], engine: Path, plugin: Path | None = None
+) -> str:
     """The command of TensorRT's own that builds the same engine."""
     parts = ["trtexec", f"--onnx={model}", f"--saveEngine={engine}", "--stronglyTyped"]
     parts.append("--profilingVerbosity=detailed")
+    if plugin is not None:
+        parts.append(f"--dynamicPlugins={plugin}")
     for number, use in enumerate(uses):
         if len(uses) > 1:
             parts.append(f"--profile={number}")
@@ -113,6 +126,26 @@ def trtexec_line(model: Path, uses: tuple[Shapes, ...], engine: Path) -> str:
             said = ",".join(f"{n}:{'x'.join(map(str, b[i]))}" for n, b in use.items())
             parts.append(f"--{kind}Shapes={said}")
     return shlex.join(parts)
+
+
+def _plugin(
+    library: Path, key: EngineKey, progress: Callable[[str], None], force: bool
+) -> Path:
+    """The plugin's library, compiled if need be, and known to TensorRT."""
+    import tensorrt
+
+    try:
+        if force or not library.exists():
+            progress("compiling the plugin")
+            _write(library, compiled_plugin(key.architecture))
+        register(tensorrt.get_plugin_registry(), library)
+    except KernelError as error:
+        raise BackendError(
+            f"no plugin for masked attention ({error})",
+            "nvcc and the headers of TensorRT",
+            "install them, or build without --plugin",
+        ) from error
+    return library
 
 
 def _require_memory(name: str, needed: int, free: int) -> None:

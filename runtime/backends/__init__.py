@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 BACKENDS = {
     "onnxruntime": ("dreamvla_edge.runtime.backends.onnxruntime", "OnnxRuntime"),
     "tensorrt": ("dreamvla_edge.runtime.backends.tensorrt", "TensorRt"),
+    "tensorrt-plugin": ("dreamvla_edge.runtime.backends.tensorrt", "TensorRtWithPlugin"),
 }
 """Name → (module, class); a module is imported when its back end is asked for."""
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dreamvla_edge.kernels.device import KernelError
+from dreamvla_edge.kernels.plugin import plugin_key, register
 from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
 from . import Array
-from .engine import engine_folder, engine_key
+from .engine import PLUGIN_LIBRARY, engine_folder, engine_key
 
 if TYPE_CHECKING:
     from dreamvla_edge.kernels.cuda_device import CudaDevice, Memory
@@ -27,6 +29,8 @@ Shape = tuple[int, ...]
 
 class TensorRt:
     """Loads engines. Raises BackendError without TensorRT; threads: of the CPU, not used."""
+
+    _with_plugin = False
 
     def __init__(self, threads: int | None = None) -> None:
         import tensorrt
@@ -46,24 +50,44 @@ class TensorRt:
         """
         device = self._device
         key = engine_key(
-            model.parent, self._trt.__version__, device.architecture, device.multiprocessors
+            model.parent,
+            self._trt.__version__,
+            device.architecture,
+            device.multiprocessors,
+            plugin_key() if self._with_plugin else "",
         )
         path = engine_folder(key) / f"{model.stem}.engine"
+        command = f"dreamvla build {model.parent}" + " --plugin" * self._with_plugin
         if not path.exists():
             raise BackendError(
                 f"no engine for {model.stem} at {path}",
                 f"one for TensorRT {key.tensorrt}, {key.architecture} with {key.multiprocessors}"
                 f" multiprocessors, power mode {key.power_mode or '-'}",
-                f"build it here: dreamvla build {model.parent}",
+                f"build it here: {command}",
             )
+        if self._with_plugin:
+            try:
+                register(self._trt.get_plugin_registry(), path.with_name(PLUGIN_LIBRARY))
+            except KernelError as error:
+                raise BackendError(
+                    f"no plugin for masked attention ({error})",
+                    "the library beside the engines",
+                    f"build both again: {command} --force",
+                ) from error
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise BackendError(
                 f"TensorRT {key.tensorrt} cannot load {path}",
                 "an engine that was built on this machine",
-                f"build it again: dreamvla build {model.parent} --force",
+                f"build it again: {command} --force",
             )
         return TensorRtSession(engine, spec, device)
+
+
+class TensorRtWithPlugin(TensorRt):
+    """With the engines of `dreamvla build --plugin`, whose attention is our kernel."""
+
+    _with_plugin = True
 
 
 class TensorRtSession:
