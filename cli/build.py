@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def command(bundle: Path, plugin: bool, force: bool, report: Report) -> None:
         plugin_key() if plugin else "",
     )
     form = _plugin_form(opened) if plugin else None
-    built = build_engines(opened, key, _free_bytes, report.progress, force, form)
+    denoiser = _denoiser_writer(opened)
+    built = build_engines(opened, key, _free_bytes, report.progress, force, form, denoiser)
     report.table(
         ("subgraph", "MB", "engine"),
         ((b.name, f"{b.path.stat().st_size / 1e6:.1f}", str(b.path)) for b in built),
@@ -77,10 +79,29 @@ def _plugin_form(bundle: Bundle) -> PluginForm:
         raise BackendError(
             f"--plugin changes the graph, which needs a package ({error})",
             "the package onnx",
-            "pip install onnx, or build without --plugin",
+            "pip install 'dreamvla-edge[jetson]', or build without --plugin",
         ) from error
     slots = bundle.manifest.network.window
     return lambda model, folder: write_with_plugin(model, slots, folder)
+
+
+def _denoiser_writer(bundle: Bundle) -> Callable[[Path, Path], None] | None:
+    """What writes the weights of the sampler's kernel; None where it is not for this bundle."""
+    from dreamvla_edge.runtime.backends.tensorrt_sampler import PRECISIONS
+    from dreamvla_edge.runtime.errors import BackendError
+
+    denoise = bundle.manifest.subgraphs.get("denoise")
+    if denoise is None or denoise.precision not in PRECISIONS:
+        return None
+    try:
+        from dreamvla_edge.export.tensorrt.denoiser import write_denoiser
+    except ImportError as error:
+        raise BackendError(
+            f"the sampler's kernel takes its weights out of the bundle by a package ({error})",
+            "the package onnx",
+            "pip install 'dreamvla-edge[jetson]'",
+        ) from error
+    return write_denoiser
 
 
 def _free_bytes() -> int:

@@ -16,7 +16,12 @@ from pathlib import Path
 
 from dreamvla_edge.kernels.device import KernelError
 from dreamvla_edge.kernels.plugin import compiled_plugin, register
-from dreamvla_edge.runtime.backends.engine import PLUGIN_LIBRARY, EngineKey, engine_folder
+from dreamvla_edge.runtime.backends.engine import (
+    DENOISER,
+    PLUGIN_LIBRARY,
+    EngineKey,
+    engine_folder,
+)
 from dreamvla_edge.runtime.backends.shapes import Shapes, shapes
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.errors import BackendError
@@ -46,12 +51,14 @@ def build_engines(
     progress: Callable[[str], None] = lambda line: None,
     force: bool = False,
     plugin_form: PluginForm | None = None,
+    write_denoiser: Callable[[Path, Path], None] | None = None,
 ) -> tuple[Built, ...]:
     """Builds what is missing for a key, or everything with `force`.
 
     free_bytes: of memory that CPU and GPU share, now; plugin_form: needed if the key names a
-    plugin, which is then compiled first. Raises BackendError if there is too little memory, the
-    plugin cannot be had, or TensorRT refuses a subgraph.
+    plugin, which is then compiled first; write_denoiser: writes the weights of `denoise` for the
+    sampler's kernel. Raises BackendError if there is too little memory, the plugin cannot be had,
+    or TensorRT refuses a subgraph.
     """
     folder = engine_folder(key)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +77,12 @@ def build_engines(
             progress(f"building {name}")
             plan = build_engine(model, uses, folder / TIMING_CACHE)
             _write(path, plan)
+        if (
+            name == "denoise"
+            and write_denoiser is not None
+            and (force or not (folder / DENOISER).exists())
+        ):
+            _write_denoiser(write_denoiser, model, folder / DENOISER, progress)
         built.append(Built(name, path, trtexec_line(model, uses, path, library)))
     return tuple(built)
 
@@ -128,9 +141,7 @@ def trtexec_line(
     return shlex.join(parts)
 
 
-def _plugin(
-    library: Path, key: EngineKey, progress: Callable[[str], None], force: bool
-) -> Path:
+def _plugin(library: Path, key: EngineKey, progress: Callable[[str], None], force: bool) -> Path:
     """The plugin's library, compiled if need be, and known to TensorRT."""
     import tensorrt
 
@@ -146,6 +157,23 @@ def _plugin(
             "install them, or build without --plugin",
         ) from error
     return library
+
+
+def _write_denoiser(
+    write: Callable[[Path, Path], None],
+    model: Path,
+    output: Path,
+    progress: Callable[[str], None],
+) -> None:
+    """The sampler's weights; without them the engine runs once for each step, equally right."""
+    part = output.with_suffix(".part")
+    try:
+        write(model, part)
+    except ValueError as error:
+        progress(f"no kernel for the sampler, which runs step by step: {error}")
+        part.unlink(missing_ok=True)
+    else:
+        part.replace(output)
 
 
 def _require_memory(name: str, needed: int, free: int) -> None:

@@ -53,8 +53,8 @@ def with_plugin(model: onnx.ModelProto, slots: int) -> onnx.ModelProto:
     """The model with plugin nodes, and without what made masks for them.
 
     A plugin node's inputs are q, past_k, past_v, k, v in halves, then kind and slot of the rows
-    and of the keys, which lie in slots 0 … slots-1; its attributes are scale, table, slots, and what
-    TensorRT looks a plugin up by. Raises ValueError if the kernel has too few codes for the
+    and of the keys, which lie in slots 0 … slots-1; its attributes are scale, table, slots, and
+    what TensorRT looks a plugin up by. Raises ValueError if the kernel has too few codes for the
     mask, or a row might find nothing to read.
     """
     found = onnx.ModelProto()

@@ -14,6 +14,8 @@ from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 
 PLUGIN_LIBRARY = "masked_attention.so"
 """The plugin beside the engines that need it."""
+DENOISER = "denoise.npz"
+"""Weights for the sampler's kernel, beside the denoiser's engine."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from onnx.reference.op_run import OpRun
 
 from dreamvla_edge.export.operators import DOMAIN
 from dreamvla_edge.export.tensorrt import rtx
-from dreamvla_edge.export.tensorrt.form import PLUGIN, inlined, with_plugin, write_with_plugin
+from dreamvla_edge.export.tensorrt.form import inlined, with_plugin, write_with_plugin
 from dreamvla_edge.export.tensorrt.rules import VERSIONS, findings
+from dreamvla_edge.kernels.plugin import NAME as PLUGIN
 from dreamvla_edge.kernels.references.masked_attention import masked_attention
 from dreamvla_edge.runtime.backends.shapes import shapes
 from dreamvla_edge.runtime.bundle import Bundle

@@ -167,7 +167,7 @@ def test_a_planted_bug_is_caught(tmp_path: Path, right: str, wrong: str) -> None
 def test_with_the_headers_of_nvidia(
     version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """nvcc makes the library for Orin; and the harness compiled with them does the same."""
+    """The library for Orin is made; and the harness compiled with them does the same."""
     headers = HERE.parents[1] / "build" / "tensorrt-headers" / version
     monkeypatch.setenv("CPATH", str(headers))
     library = plugin.compiled_plugin("sm_87")
