@@ -14,11 +14,20 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dreamvla_edge.runtime.backends.engine import EngineKey, engine_folder
+from dreamvla_edge.kernels.device import KernelError
+from dreamvla_edge.kernels.plugin import compiled_plugin, register
+from dreamvla_edge.runtime.backends.engine import (
+    DENOISER,
+    PLUGIN_LIBRARY,
+    EngineKey,
+    engine_folder,
+)
 from dreamvla_edge.runtime.backends.shapes import Shapes, shapes
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.errors import BackendError
 
+PluginForm = Callable[[Path, Path], Path]
+"""Writes the plugin form of an ONNX file into a folder, and says where."""
 KEY_NAME = "key.json"
 TIMING_CACHE = "timing.cache"
 _MEMORY_FACTOR = 4
@@ -41,19 +50,26 @@ def build_engines(
     free_bytes: Callable[[], int],
     progress: Callable[[str], None] = lambda line: None,
     force: bool = False,
+    plugin_form: PluginForm | None = None,
+    write_denoiser: Callable[[Path, Path], None] | None = None,
 ) -> tuple[Built, ...]:
     """Builds what is missing for a key, or everything with `force`.
 
-    free_bytes: of memory that CPU and GPU share, now. Raises BackendError
-    if there is too little, or TensorRT refuses a subgraph.
+    free_bytes: of memory that CPU and GPU share, now; plugin_form: needed if the key names a
+    plugin, which is then compiled first; write_denoiser: writes the weights of `denoise` for the
+    sampler's kernel. Raises BackendError if there is too little memory, the plugin cannot be had,
+    or TensorRT refuses a subgraph.
     """
     folder = engine_folder(key)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / KEY_NAME, json.dumps(asdict(key), indent=1).encode())
+    library = _plugin(folder / PLUGIN_LIBRARY, key, progress, force) if key.plugin else None
     built = []
     for name, spec in bundle.manifest.subgraphs.items():
         path = folder / f"{name}.engine"
         model = bundle.model(name)
+        if plugin_form is not None and name == "backbone":
+            model = plugin_form(model, folder)
         uses = shapes(bundle.manifest.network, name, spec)
         if force or not path.exists():
             size = sum(bundle.file(file).stat().st_size for file in spec.files)
@@ -61,7 +77,13 @@ def build_engines(
             progress(f"building {name}")
             plan = build_engine(model, uses, folder / TIMING_CACHE)
             _write(path, plan)
-        built.append(Built(name, path, trtexec_line(model, uses, path)))
+        if (
+            name == "denoise"
+            and write_denoiser is not None
+            and (force or not (folder / DENOISER).exists())
+        ):
+            _write_denoiser(write_denoiser, model, folder / DENOISER, progress)
+        built.append(Built(name, path, trtexec_line(model, uses, path, library)))
     return tuple(built)
 
 
@@ -102,10 +124,14 @@ def build_engine(model: Path, uses: tuple[Shapes, ...], timing_cache: Path) -> b
     return bytes(memoryview(plan))
 
 
-def trtexec_line(model: Path, uses: tuple[Shapes, ...], engine: Path) -> str:
+def trtexec_line(
+    model: Path, uses: tuple[Shapes, ...], engine: Path, plugin: Path | None = None
+) -> str:
     """The command of TensorRT's own that builds the same engine."""
     parts = ["trtexec", f"--onnx={model}", f"--saveEngine={engine}", "--stronglyTyped"]
     parts.append("--profilingVerbosity=detailed")
+    if plugin is not None:
+        parts.append(f"--dynamicPlugins={plugin}")
     for number, use in enumerate(uses):
         if len(uses) > 1:
             parts.append(f"--profile={number}")
@@ -113,6 +139,41 @@ def trtexec_line(model: Path, uses: tuple[Shapes, ...], engine: Path) -> str:
             said = ",".join(f"{n}:{'x'.join(map(str, b[i]))}" for n, b in use.items())
             parts.append(f"--{kind}Shapes={said}")
     return shlex.join(parts)
+
+
+def _plugin(library: Path, key: EngineKey, progress: Callable[[str], None], force: bool) -> Path:
+    """The plugin's library, compiled if need be, and known to TensorRT."""
+    import tensorrt
+
+    try:
+        if force or not library.exists():
+            progress("compiling the plugin")
+            _write(library, compiled_plugin(key.architecture))
+        register(tensorrt.get_plugin_registry(), library)
+    except KernelError as error:
+        raise BackendError(
+            f"no plugin for masked attention ({error})",
+            "nvcc and the headers of TensorRT",
+            "install them, or build without --plugin",
+        ) from error
+    return library
+
+
+def _write_denoiser(
+    write: Callable[[Path, Path], None],
+    model: Path,
+    output: Path,
+    progress: Callable[[str], None],
+) -> None:
+    """The sampler's weights; without them the engine runs once for each step, equally right."""
+    part = output.with_suffix(".part")
+    try:
+        write(model, part)
+    except ValueError as error:
+        progress(f"no kernel for the sampler, which runs step by step: {error}")
+        part.unlink(missing_ok=True)
+    else:
+        part.replace(output)
 
 
 def _require_memory(name: str, needed: int, free: int) -> None:

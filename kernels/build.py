@@ -78,13 +78,19 @@ def default_compiler() -> str:
         return "nvrtc"
     except (ImportError, RuntimeError):  # the package, or the library that it looks for
         pass
-    if _nvcc():
+    if nvcc():
         return "nvcc"
     raise KernelError(
         "no compiler for CUDA kernels; expected nvcc on the PATH (Jetson: `sudo apt install"
         " cuda-toolkit`, then /usr/local/cuda/bin), or `pip install cuda-bindings"
         " nvidia-cuda-nvrtc`"
     )
+
+
+def nvcc() -> str | None:
+    """Where nvcc is, None if nowhere."""
+    beside = Path("/usr/local/cuda/bin/nvcc")  # JetPack leaves it off the PATH
+    return shutil.which("nvcc") or (str(beside) if beside.exists() else None)
 
 
 def resources_of(log: str) -> dict[str, Resources]:
@@ -101,13 +107,13 @@ def resources_of(log: str) -> dict[str, Resources]:
 
 
 def _with_nvcc(source: str, architecture: str) -> tuple[bytes, str]:
-    nvcc = _nvcc()
-    if nvcc is None:
+    compiler = nvcc()
+    if compiler is None:
         raise KernelError("nvcc is not on the PATH; on a Jetson it is in /usr/local/cuda/bin")
     form = "-cubin" if architecture.startswith("sm_") else "-ptx"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "image"
-        command = [nvcc, f"-arch={architecture}", form, *_FLAGS, "-Xptxas", "-v"]
+        command = [compiler, f"-arch={architecture}", form, *_FLAGS, "-Xptxas", "-v"]
         result = subprocess.run(
             [*command, str(SOURCES / source), "-o", str(out)], capture_output=True, text=True
         )
@@ -146,14 +152,9 @@ COMPILERS: Mapping[str, Callable[[str, str], tuple[bytes, str]]] = {
 """By name: (source, architecture) → code and what the compiler said."""
 
 
-def _nvcc() -> str | None:
-    beside = Path("/usr/local/cuda/bin/nvcc")  # JetPack leaves it off the PATH
-    return shutil.which("nvcc") or (str(beside) if beside.exists() else None)
-
-
 def _version(compiler: str) -> str:
     if compiler == "nvcc":
-        told = subprocess.run([_nvcc() or "nvcc", "--version"], capture_output=True, text=True)
+        told = subprocess.run([nvcc() or "nvcc", "--version"], capture_output=True, text=True)
         return told.stdout
     from cuda.bindings import nvrtc
 

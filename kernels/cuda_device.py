@@ -94,6 +94,21 @@ class CudaDevice:
             driver.cuMemcpyHtoDAsync(buffer.address, array.ctypes.data, array.nbytes, self.stream)
         )
 
+    def copy_rows(
+        self, to: int, to_pitch: int, source: int, source_pitch: int, width: int, rows: int
+    ) -> None:
+        """Rows of `width` bytes from one address to another, in the stream.
+
+        to_pitch, source_pitch: bytes from one row to the next.
+        """
+        copy = driver.CUDA_MEMCPY2D()
+        device = driver.CUmemorytype.CU_MEMORYTYPE_DEVICE
+        copy.srcMemoryType = copy.dstMemoryType = device
+        copy.dstDevice, copy.dstPitch = to, to_pitch
+        copy.srcDevice, copy.srcPitch = source, source_pitch
+        copy.WidthInBytes, copy.Height = width, rows
+        _done(driver.cuMemcpy2DAsync(copy, self.stream))
+
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Memory:
         """New memory, all zero."""
         memory = Memory(int(np.prod(shape)) * np.dtype(dtype).itemsize)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,41 @@ Array = npt.NDArray[Any]
 _THREADS, _UNIT, _PART, _ROWS, _TOKENS, _ACTION = 256, 64, 64, 128, 16, 7
 
 
+class Denoised(NamedTuple):
+    """What a launch leaves.
+
+    actions (P, 7); starts (n, P, 7): the prediction of the actions at every point of the grid;
+    change (P, 7): by how much the last evaluation changed that at the last point.
+    """
+
+    actions: Array
+    starts: Array
+    change: Array
+
+
+class Resident:
+    """A denoiser's weights on a device, for kernels of any number of samplers."""
+
+    def __init__(self, device: Device, weights: DenoiserWeights) -> None:
+        def single(array: Array) -> Buffer:
+            return device.upload(np.ascontiguousarray(array, np.float32))
+
+        self.matrices = device.upload(_matrices(weights))
+        self.scales = device.upload(_scales(weights))
+        self.condition = device.upload(halves(weights.condition.weight))
+        self.condition_bias = single(weights.condition.bias)
+        self.no_condition = single(weights.no_condition)
+        self.position = single(weights.position)
+        self.x = single(weights.x.weight.T), single(weights.x.bias)
+        self.out = single(weights.out.weight), single(weights.out.bias)
+
+
 class DenoiseKernel:
     """One denoiser and one sampler, resident on a device.
 
-    blocks: of the grid, all of which must be resident; None for one per multiprocessor. Raises
-    KernelError if the kernel does not take the network or the sampler.
+    blocks: of the grid, all of which must be resident; None for one per multiprocessor; resident:
+    the same weights, if they are on the device already. Raises KernelError if the kernel does not
+    take the network or the sampler.
     """
 
     def __init__(
@@ -30,8 +60,9 @@ class DenoiseKernel:
         weights: DenoiserWeights,
         table: SamplerTable,
         blocks: int | None = None,
+        resident: Resident | None = None,
     ) -> None:
-        self._device = device
+        self._device, self.table = device, table
         self._steps = len(weights.position) // 2
         width, features = weights.condition.weight.shape
         hidden = len(weights.blocks[0].fc1.weight)
@@ -44,33 +75,31 @@ class DenoiseKernel:
         self._launch = Launch("denoise.cu", kernel, (grid, 1, 1), _THREADS, together=True)
         self._kept: list[Buffer] = []
         upload, zeros = self._upload, self._zeros
-        points = len(table.signal)
+        self._points = points = len(table.signal)
+        self._resident = kept = Resident(device, weights) if resident is None else resident
         self._features = zeros((self._steps, features), np.float16)
         self._noise = zeros((self._steps, _ACTION), np.float32)
         self._actions = zeros((self._steps, _ACTION), np.float32)
         self._counter = zeros((4,), np.uint32)
+        self._starts = zeros((points, self._steps, _ACTION), np.float32)
+        self._change = zeros((self._steps, _ACTION), np.float32)
         evaluations = np.array([(a, b, int(c)) for a, b, c in table.evaluations], np.int32)
         levels = np.concatenate(
             [table.signal[:, None], table.sigma[:, None], table.coefficients], 1
         )
         self._call = DenoiseCall(
             *(self._features.address, self._noise.address, self._actions.address),
-            upload(_matrices(weights)),
-            upload(_scales(weights)),
-            upload(halves(weights.condition.weight)),
-            *(
-                upload(np.ascontiguousarray(array, np.float32))
-                for array in (
-                    *(weights.condition.bias, weights.no_condition, weights.time),
-                    *(weights.position, weights.x.weight.T, weights.x.bias),
-                    *(weights.out.weight, weights.out.bias, levels),
-                )
-            ),
+            *(kept.matrices.address, kept.scales.address, kept.condition.address),
+            *(kept.condition_bias.address, kept.no_condition.address),
+            upload(np.ascontiguousarray(weights.time, np.float32)),
+            kept.position.address,
+            *(buffer.address for buffer in (*kept.x, *kept.out)),
+            upload(np.ascontiguousarray(levels, np.float32)),
             upload(evaluations),
             zeros((rows, width), np.float32).address,
             zeros((split, rows, width), np.float32).address,
             zeros((self._steps, width), np.float32).address,
-            zeros((points, self._steps, _ACTION), np.float32).address,
+            *(self._starts.address, self._change.address),
             zeros((rows, _ACTION), np.float32).address,
             zeros((rows, width), np.float16).address,
             zeros((rows, 3 * width), np.float16).address,
@@ -81,12 +110,22 @@ class DenoiseKernel:
             *(points, table.branches, len(evaluations), split, table.guidance),
         )
 
-    def __call__(self, features: Array, noise: Array) -> Array:
-        """Actions (P, 7) float32 from features (P, D) and noise (P, 7)."""
-        self._device.write(self._features, halves(features))
-        self._device.write(self._noise, np.ascontiguousarray(noise, np.float32))
+    def __call__(self, features: Array, noise: Array, starts: Array | None = None) -> Denoised:
+        """All in float32, from features (P, D) and noise (P, 7).
+
+        starts (n, P, 7): where a sampler that is warm begins.
+        """
+        device = self._device
+        device.write(self._features, halves(features))
+        device.write(self._noise, np.ascontiguousarray(noise, np.float32))
+        if starts is not None:
+            device.write(self._starts, np.ascontiguousarray(starts, np.float32))
         self.launch()
-        return self._device.download(self._actions, noise.shape, np.float32)
+        return Denoised(
+            device.download(self._actions, noise.shape, np.float32),
+            device.download(self._starts, (self._points, *noise.shape), np.float32),
+            device.download(self._change, noise.shape, np.float32),
+        )
 
     def launch(self) -> None:
         """Samples from what the buffers hold."""

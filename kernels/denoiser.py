@@ -66,13 +66,15 @@ def denoiser_weights(
 ) -> DenoiserWeights:
     """From arrays under the released names (behind `action_model.net.`), for a grid of times.
 
-    Raises KeyError for a name that is missing.
+    A layer's weights may be integers with a `.scale` of each output. Raises KeyError for a name
+    that is missing.
     """
     count = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("blocks."))
 
     def linear(name: str) -> Linear:
         weight = named[f"{name}.weight"]
-        return Linear(weight, np.ones(len(weight), np.float32), named[f"{name}.bias"])
+        scale = named.get(f"{name}.scale", np.ones(len(weight), np.float32))
+        return Linear(weight, scale, named[f"{name}.bias"])
 
     condition = linear("z_embedder.linear")
     return DenoiserWeights(

@@ -14,7 +14,9 @@ Array = npt.NDArray[Any]
 
 WIDTHS = (32, 64, 96, 128)
 """Head widths that kernels are compiled for; others are padded in registers."""
-_CODES, _ROWS, _THREADS = 128, 64, 128
+CODES = 128
+"""Pairs of kind and slot that the kernel tells apart."""
+_ROWS, _THREADS = 64, 128
 
 
 def launch_of(heads: int, rows: int, dim: int) -> Launch:
@@ -40,10 +42,10 @@ def slots_of(
     kinds = 1 + max(int(table[:, :2].max(initial=0)), int(key_kind.max(initial=0)))
     slots = 1 + max(int(row_slot.max(initial=0)), int(key_slot.max(initial=0)))
     lowest = min(int(a.min(initial=0)) for a in (row_kind, row_slot, key_kind, key_slot))
-    if lowest < 0 or kinds * slots > _CODES:
+    if lowest < 0 or kinds * slots > CODES:
         raise KernelError(
             f"{kinds} kinds of tokens in {slots} slots, the lowest code {lowest}; the kernel takes"
-            f" codes from 0 and at most {_CODES} pairs of kind and slot"
+            f" codes from 0 and at most {CODES} pairs of kind and slot"
         )
     for row in range(len(row_kind)):
         ahead = key_slot - row_slot[row]

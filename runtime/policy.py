@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .backends import Backend, Session, make_backend
+from .backends import Backend, SamplingSession, Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
 from .errors import ObservationError
 from .manifest import SamplerSpec
@@ -201,6 +201,11 @@ class Policy:
     def _sampled(
         self, features: FloatArray, noise: FloatArray, spec: SamplerSpec, before: Sampled | None
     ) -> Sampled:
+        if isinstance(self._head, SamplingSession):
+            found = self._head.sample(features, noise, spec, before)
+            if found is not None:
+                return found
+
         def predict(x: FloatArray, times: npt.NDArray[np.int32]) -> FloatArray:
             return self.predict_noise(x, times, features, spec.guidance)
 

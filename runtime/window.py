@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .backends import Array, Session
+from .backends import Array, KeepingSession, Session
+from .keys_and_values import HostKeysAndValues, Tensors
 from .manifest import NetworkSpec
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,12 +35,12 @@ class Frame(NamedTuple):
 class Cache:
     """Keys and values of the context rows of slots 0 … slots-1, whose first frame is `first`.
 
-    tensors: past_k{l} and past_v{l}, each (H, slots·A, d).
+    tensors: k{l} and v{l}, each (H, slots·A, d).
     """
 
-    first: int = 0
-    slots: int = 0
-    tensors: dict[str, FloatArray] = field(default_factory=dict)
+    first: int
+    slots: int
+    tensors: Tensors
 
 
 class Window:
@@ -53,7 +54,12 @@ class Window:
         self.spec = spec
         self._embed, self._backbone = load("embed"), load("backbone")
         self._kinds = np.asarray(spec.step_kinds, np.int32)
-        self._prefill_buffers: dict[str, FloatArray] = {}
+        names = [f"{part}{layer}" for layer in range(spec.layers) for part in "kv"]
+        self._memory = (
+            self._backbone.keep(names)
+            if isinstance(self._backbone, KeepingSession)
+            else HostKeysAndValues(names, spec.heads, spec.head_width)
+        )
         self._text = np.zeros((1, spec.width), np.float32)
         self.reset(self._text)
 
@@ -62,7 +68,7 @@ class Window:
         self._text = text
         self._frames: deque[Frame] = deque(maxlen=self.spec.window)
         self._count = 0
-        self._cache = Cache(tensors=self._empty())
+        self._cache = self._nothing(0)
 
     def push(self, frame: Frame) -> None:
         """Append the newest frame."""
@@ -85,9 +91,10 @@ class Window:
         """
         spec, newest = self.spec, self.slots - 1
         first = self._count - self.slots
-        cache = self._cache if self._cache.first == first else Cache(first, 0, self._empty())
+        cache = self._cache if self._cache.first == first else self._nothing(first)
         if cache.slots >= self.slots:  # asked again for the same frame
-            cache = self._cut(cache, newest)
+            known = self._memory.first(cache.tensors, newest * spec.context_rows)
+            cache = Cache(first, newest, known)
         later = self._later(ahead)
         new = [*self._frames][cache.slots :] + later
         slots = np.arange(cache.slots, self.slots + len(later), dtype=np.int32)
@@ -103,7 +110,8 @@ class Window:
         outputs = self._run(np.concatenate([context, queries]), kind, slot, read, cache)
         if self.slots < spec.window:
             kept = (self.slots - cache.slots) * spec.context_rows
-            self._cache = Cache(first, self.slots, self._appended(cache, outputs, kept))
+            tensors = self._memory.joined(cache.tensors, outputs, kept)
+            self._cache = Cache(first, self.slots, tensors)
         features: FloatArray = outputs["features"]
         return features
 
@@ -127,17 +135,16 @@ class Window:
         kind = np.tile(self._kinds[: spec.context_rows], known)
         slot = np.repeat(index, spec.context_rows)
         # The buffers are about to be overwritten: what they hold must not be found any more.
-        nothing = self._cache = Cache(first, 0, self._empty())
+        nothing = self._cache = self._nothing(first)
         # No feature is wanted, but ONNX Runtime 1.23 divides by the number of rows that are read.
         read = np.zeros(1, np.int32)
-        outputs = self._run(context, kind, slot, read, nothing, self._buffers(len(context)))
-        self._cache = Cache(
-            first, known, {f"past_{name}": outputs[name] for name in self._layer_tensors()}
-        )
+        into = self._memory.room(len(context))
+        self._run(context, kind, slot, read, nothing, into)
+        self._cache = Cache(first, known, into)
 
     def cached(self, name: str) -> FloatArray:
         """Cached keys (`k<layer>`) or values (`v<layer>`), (H, slots·A, d)."""
-        return self._cache.tensors[f"past_{name}"]
+        return np.asarray(self._cache.tensors[name])
 
     def _later(self, ahead: Sequence[Frame] | None) -> list[Frame]:
         slots = min(self.spec.slots_ahead, self.spec.window - self.slots)
@@ -165,46 +172,15 @@ class Window:
         slot: Array,
         read: Array,
         cache: Cache,
-        into: dict[str, FloatArray] | None = None,
+        into: Tensors | None = None,
     ) -> dict[str, Array]:
         past = {
             "past_kind": np.tile(self._kinds[: self.spec.context_rows], cache.slots),
             "past_slot": np.repeat(np.arange(cache.slots, dtype=np.int32), self.spec.context_rows),
         }
         new = {"rows": rows, "kind": kind, "slot": slot, "read": read}
-        return self._backbone.run({**new, **past, **cache.tensors}, into)
+        known = {f"past_{name}": tensor for name, tensor in cache.tensors.items()}
+        return self._backbone.run({**new, **past, **known}, into)
 
-    def _layer_tensors(self) -> list[str]:
-        return [f"{part}{layer}" for layer in range(self.spec.layers) for part in "kv"]
-
-    def _empty(self) -> dict[str, FloatArray]:
-        nothing = np.zeros((self.spec.heads, 0, self.spec.head_width), np.float32)
-        return {f"past_{name}": nothing for name in self._layer_tensors()}
-
-    def _buffers(self, rows: int) -> dict[str, FloatArray]:
-        """Memory for a prefill's keys and values, used again by each: 63 MB at full size."""
-        shape = (self.spec.heads, rows, self.spec.head_width)
-        if any(buffer.shape != shape for buffer in self._prefill_buffers.values()):
-            self._prefill_buffers = {}
-        if not self._prefill_buffers:
-            self._prefill_buffers = {
-                name: np.empty(shape, np.float32) for name in self._layer_tensors()
-            }
-        return self._prefill_buffers
-
-    def _appended(
-        self, cache: Cache, outputs: dict[str, Array], rows: int
-    ) -> dict[str, FloatArray]:
-        """The cache with the first `rows` new rows after it."""
-        return {
-            f"past_{name}": np.concatenate(
-                [cache.tensors[f"past_{name}"], outputs[name][:, :rows]], 1
-            )
-            for name in self._layer_tensors()
-        }
-
-    def _cut(self, cache: Cache, slots: int) -> Cache:
-        rows = slots * self.spec.context_rows
-        return Cache(
-            cache.first, slots, {name: past[:, :rows] for name, past in cache.tensors.items()}
-        )
+    def _nothing(self, first: int) -> Cache:
+        return Cache(first, 0, self._memory.empty())

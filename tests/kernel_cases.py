@@ -138,7 +138,7 @@ def denoise_errors(device: Device, random: np.random.Generator, integers: bool) 
     noise = random.standard_normal((3, 7)).astype(np.float32)
     wanted = denoise_reference.denoise(weights, table, features.astype(float), noise)
     blocks = min(int(random.integers(1, 7)), device.multiprocessors)
-    found = DenoiseKernel(device, weights, table, blocks)(features, noise)
+    found = DenoiseKernel(device, weights, table, blocks)(features, noise).actions
     read = getattr(device, "bytes_read_once", None)
     if read is not None and read != weight_bytes(weights, table):
         return float("nan"), 0.0

@@ -13,11 +13,20 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
+from dreamvla_edge.kernels.emulation.emulation import Emulation
+from dreamvla_edge.kernels.masked_attention import AttentionKernel
+from dreamvla_edge.kernels.plugin import NAME, NAMESPACE
+from dreamvla_edge.runtime.backends.engine import PLUGIN_LIBRARY
 from dreamvla_edge.runtime.backends.shapes import Shapes
 
 FOLDER = Path(__file__).parent / "tensorrt_api"
@@ -30,18 +39,23 @@ class Recorded:
     """One version's module; calls: every call so far as (class, method, arguments).
 
     uses: by the name of an ONNX file the shapes that its engine is tuned for; refuses: what the
-    parser has against every model; launched: while `capturing`, what was not done but recorded.
+    parser has against every model; libraries: of plugins that were loaded; launched: while
+    `capturing`, what was not done but recorded.
     """
 
     def __init__(self, version: str, uses: Mapping[str, tuple[Shapes, ...]]) -> None:
         found = json.loads((FOLDER / f"{version}.json").read_text())
         self.__version__: str = found["version"]
         self.classes: dict[str, dict[str, Any]] = found["classes"]
+        self.functions: dict[str, list[str]] = found["functions"]
         self.uses, self.calls = uses, list[tuple[str, str, tuple[Any, ...]]]()
         self.refuses: str | None = None
+        self.libraries = list[str]()
         self.capturing, self.launched = False, list[Callable[[], bool]]()
 
-    def __getattr__(self, name: str) -> Class:
+    def __getattr__(self, name: str) -> Any:
+        if name in self.functions:
+            return FUNCTIONS[name](self)
         if name not in self.classes:
             raise AttributeError(f"module 'tensorrt' {self.__version__} has no {name}")
         return Class(self, name)
@@ -147,13 +161,60 @@ def _parsed(parser: Object, model: str, *_: Any) -> bool:
     return parser.api.refuses is None
 
 
+class WithPlugin:
+    """A plugin form as a session of ONNX Runtime: the plugin's nodes by the kernel in emulation."""
+
+    def __init__(self, model: Path) -> None:
+        self._signature = onnx.load(model, load_external_data=False).graph
+        self._run = ReferenceEvaluator(onnx.load(model), new_ops=[PluginNode])
+
+    def get_inputs(self) -> list[Any]:
+        """Name, shape and type of each."""
+        return [_argument(value) for value in self._signature.input]
+
+    def get_outputs(self) -> list[Any]:
+        """As `get_inputs`."""
+        return [_argument(value) for value in self._signature.output]
+
+    def run(self, _: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs."""
+        return list(self._run.run(None, inputs))
+
+
+class PluginNode(OpRun):  # type: ignore[misc]
+    """What the plugin launches."""
+
+    op_domain = NAMESPACE
+
+    def _run(self, *inputs: Any, scale: float, table: list[int], **_: Any) -> tuple[np.ndarray]:
+        rules = np.array(table, np.int32).reshape(-1, 4)
+        return (AttentionKernel(Emulation(), *inputs, rules, scale)(),)
+
+
+PluginNode.__name__ = NAME
+
+
+def _argument(value: Any) -> Any:
+    kind = value.type.tensor_type
+    shape = [d.dim_param or d.dim_value for d in kind.shape.dim]
+    names = {TensorProto.FLOAT: "tensor(float)", TensorProto.INT32: "tensor(int32)"}
+    return SimpleNamespace(name=value.name, shape=shape, type=names[kind.elem_type])
+
+
 def _engine(runtime: Object, plan: bytes) -> Object | None:
     model = Path(plan.decode())
     if not model.exists():
         return None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(model), options)
+    session: Any
+    if any(n.op_type == NAME for n in onnx.load(model, load_external_data=False).graph.node) and (
+        model.parent.joinpath(PLUGIN_LIBRARY).exists()
+    ):
+        assert runtime.api.libraries, "an engine with a plugin that TensorRT does not know"
+        session = WithPlugin(model)
+    else:
+        session = onnxruntime.InferenceSession(str(model), options)
     uses = runtime.api.uses[model.stem]
     return Object(runtime.api, "ICudaEngine", session=session, uses=uses)
 
@@ -219,12 +280,25 @@ def _execute(context: Object, stream: int) -> bool:
     return True
 
 
+def _load_library(registry: Object, plugin_path: str) -> object | None:
+    if Path(plugin_path).read_bytes() == b"damaged":
+        return None
+    registry.api.libraries.append(plugin_path)
+    return object()
+
+
+FUNCTIONS: Mapping[str, Callable[[Recorded], Callable[..., Object]]] = {
+    "get_plugin_registry": lambda api: lambda: Object(api, "IPluginRegistry"),
+}
+"""Functions of the module."""
 ANSWERS: Mapping[tuple[str, str], Answer] = {
     ("Builder", "build_serialized_network"): lambda b, *_: b.api.state_model.encode(),
     ("OnnxParser", "parse_from_file"): _parsed,
     ("OnnxParser", "num_errors"): lambda parser: int(parser.api.refuses is not None),
     ("ParserError", "desc"): lambda error: error.api.refuses,
     ("ITimingCache", "serialize"): lambda cache: b"timing",
+    ("IPluginRegistry", "get_creator"): lambda r, *_: object() if r.api.libraries else None,
+    ("IPluginRegistry", "load_library"): _load_library,
     ("Runtime", "deserialize_cuda_engine"): _engine,
     ("ICudaEngine", "num_optimization_profiles"): lambda engine: len(engine.state["uses"]),
     ("ICudaEngine", "get_tensor_profile_shape"): lambda e, name, use: e.state["uses"][use][name],

@@ -4,7 +4,7 @@
 
 The bindings come from PyPI and are imported beside three libraries of stubs, since they need nine
 C symbols and nothing else; FOLDER gets one JSON file per version with the signatures, as pybind11
-wrote them, of the classes that we use.
+wrote them, of the classes and functions that we use.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pathlib import Path
 VERSIONS = ("10.3.0", "10.7.0", "10.13.3.9.post1", "10.16.1.11", "11.4.0.106")
 CLASSES = (
     "Builder IBuilderConfig ICudaEngine IExecutionContext IHostMemory INetworkDefinition"
-    " IOptimizationProfile ITimingCache Logger NetworkDefinitionCreationFlag OnnxParser ParserError"
-    " ProfilingVerbosity Runtime"
+    " IOptimizationProfile IPluginRegistry ITimingCache Logger NetworkDefinitionCreationFlag"
+    " OnnxParser ParserError ProfilingVerbosity Runtime"
 ).split()
+FUNCTIONS = ("get_plugin_registry",)
 _STUBS = {
     "libnvinfer": "createInferBuilder_INTERNAL createInferRefitter_INTERNAL"
     " createInferRuntime_INTERNAL getPluginRegistry getBuilderPluginRegistry",
@@ -47,8 +48,11 @@ def entries(kind):
             found[name] = signatures(value.__doc__) if callable(value) else "property"
     return found
 
-classes = {name: entries(getattr(trt, name)) for name in sys.argv[1:]}
-print(json.dumps({"version": trt.__version__, "classes": classes}, indent=1, sort_keys=True))
+wanted = json.loads(sys.argv[1])
+classes = {name: entries(getattr(trt, name)) for name in wanted["classes"]}
+functions = {name: signatures(getattr(trt, name).__doc__) for name in wanted["functions"]}
+found = {"version": trt.__version__, "classes": classes, "functions": functions}
+print(json.dumps(found, indent=1, sort_keys=True))
 """
 
 
@@ -68,7 +72,7 @@ def dump(version: str) -> str:
             flags = ["-shared", "-fPIC", "-w", f"-Wl,-soname,{made.name}"]
             subprocess.run(["gcc", *flags, "-o", made, source], check=True)
         return subprocess.run(
-            [sys.executable, "-c", _DUMP, *CLASSES],
+            [sys.executable, "-c", _DUMP, json.dumps({"classes": CLASSES, "functions": FUNCTIONS})],
             check=True,
             capture_output=True,
             text=True,

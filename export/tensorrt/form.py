@@ -8,13 +8,21 @@ TensorRT before 10.7 would prefer it to the plugin (`docs/tensorrt.md`).
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import onnx
 from onnx import TensorProto, helper
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from onnx.inliner import inline_local_functions
 
-from dreamvla_edge.export.operators import DOMAIN
+from dreamvla_edge.kernels.masked_attention import CODES
+from dreamvla_edge.kernels.plugin import NAME as PLUGIN
+from dreamvla_edge.kernels.plugin import NAMESPACE, VERSION
 
-PLUGIN, PLUGIN_VERSION = "MaskedAttention", "1"
+DOMAIN = NAMESPACE
+"""Of our operators (`export/operators.py`, which needs torch; this runs on the Jetson too)."""
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -26,11 +34,28 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return found
 
 
-def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
+def write_with_plugin(path: Path, slots: int, folder: Path) -> Path:
+    """Write the file's plugin form into another folder, beside the same weights: its path.
+
+    TensorRT reads weights from the model's own folder; links there cost no space.
+    """
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        if uses_external_data(tensor):
+            name = ExternalDataInfo(tensor).location
+            _link(path.parent / name, folder / name)
+    out = folder / path.name
+    out.write_bytes(with_plugin(model, slots).SerializeToString())
+    return out
+
+
+def with_plugin(model: onnx.ModelProto, slots: int) -> onnx.ModelProto:
     """The model with plugin nodes, and without what made masks for them.
 
     A plugin node's inputs are q, past_k, past_v, k, v in halves, then kind and slot of the rows
-    and of the keys; its attributes are scale, table, and what TensorRT looks a plugin up by.
+    and of the keys, which lie in slots 0 … slots-1; its attributes are scale, table, slots, and
+    what TensorRT looks a plugin up by. Raises ValueError if the kernel has too few codes for the
+    mask, or a row might find nothing to read.
     """
     found = onnx.ModelProto()
     found.CopyFrom(model)
@@ -43,15 +68,43 @@ def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         block_mask, way = _traced(made, node.input[-1])
         spent |= {block_mask.name, *(step.name for step in way)}
-        nodes += _plugin_nodes(node, block_mask, [s for s in way if s.op_type != "Cast"])
+        picks = [step for step in way if step.op_type != "Cast"]
+        nodes += _plugin_nodes(node, block_mask, picks, slots)
     del found.graph.node[:]
     found.graph.node.extend(_without_unread(nodes, spent))
     del found.functions[:]
     return found
 
 
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the folders are on different disks."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _checked(table: list[int], slots: int) -> list[int]:
+    """A mask's table that the kernel can take."""
+    rules = [table[i : i + 4] for i in range(0, len(table), 4)]
+    kinds = 1 + max(kind for rule in rules for kind in rule[:2])
+    if kinds * slots > CODES:
+        raise ValueError(
+            f"a mask of {kinds} kinds of tokens in {slots} slots; the kernel tells {CODES} pairs"
+            " apart, so leave attention to TensorRT"
+        )
+    for reader in {rule[0] for rule in rules}:
+        if not any(rule[0] == reader and rule[2] <= 0 <= rule[3] for rule in rules):
+            raise ValueError(
+                f"tokens of kind {reader} read nothing of their own slot, so one may find nothing"
+                " at all to read; leave attention to TensorRT"
+            )
+    return table
+
+
 def _plugin_nodes(
-    node: onnx.NodeProto, block_mask: onnx.NodeProto, picks: list[onnx.NodeProto]
+    node: onnx.NodeProto, block_mask: onnx.NodeProto, picks: list[onnx.NodeProto], slots: int
 ) -> list[onnx.NodeProto]:
     """What stands in the place of a MaskedAttention."""
     codes, nodes = _codes(block_mask, picks, node.name)
@@ -72,9 +125,10 @@ def _plugin_nodes(
             node.name,
             domain=DOMAIN,
             scale=attributes["scale"],
-            table=list(table.ints),
-            plugin_version=PLUGIN_VERSION,
-            plugin_namespace=DOMAIN,
+            table=_checked(list(table.ints), slots),
+            slots=slots,
+            plugin_version=VERSION,
+            plugin_namespace=NAMESPACE,
         )
     )
     nodes.append(helper.make_node("CastLike", [out, node.input[0]], node.output, f"{out}_back"))

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .form import PLUGIN
+from dreamvla_edge.kernels.plugin import NAME as PLUGIN
 
 
 class Version(NamedTuple):

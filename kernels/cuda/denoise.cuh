@@ -46,7 +46,8 @@ struct DenoiseCall {
   const Evaluation* evaluations;
   // Between blocks of the grid; rows are those of the largest evaluation.
   float *x, *parts, *embedded;               // (rows, W), (split, rows, W), (P, W)
-  float *clean, *noisy;                      // D (points, P, 7), x_j of each row (rows, 7)
+  float *clean, *change, *noisy;             // D (points, P, 7), by how much the last evaluation
+                                             // changed that of the last point (P, 7), x_j (rows, 7)
   half_bits *normed, *qkv, *mixed, *hidden;  // (rows, …)
   unsigned* counter;                         // zero before the launch
   int width, heads, hidden_width, layers;    // W, …, H
@@ -326,6 +327,11 @@ struct Denoiser {
       const float* level = call.table + point * (3 + call.points);
       const float x = load_shared_by_blocks(call.noisy + row * ACTION + lane);
       const float clean = (x - level[1] * noise) / level[0];
+      if (point == call.points - 1) {
+        const int at = step * ACTION + lane;
+        const float before = load_shared_by_blocks(call.clean + point * call.steps * ACTION + at);
+        call.change[at] = clean - before;
+      }
       for (int to = point; to <= (now.spread ? call.points - 1 : point); ++to)
         call.clean[(to * call.steps + step) * ACTION + lane] = clean;
     }

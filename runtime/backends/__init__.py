@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
 from dreamvla_edge.runtime.errors import BackendError
-from dreamvla_edge.runtime.manifest import SubgraphSpec
+from dreamvla_edge.runtime.keys_and_values import KeysAndValues
+from dreamvla_edge.runtime.manifest import SamplerSpec, SubgraphSpec
+from dreamvla_edge.runtime.samplers import FloatArray, Sampled
 
 Array = npt.NDArray[Any]
 
 BACKENDS = {
     "onnxruntime": ("dreamvla_edge.runtime.backends.onnxruntime", "OnnxRuntime"),
     "tensorrt": ("dreamvla_edge.runtime.backends.tensorrt", "TensorRt"),
+    "tensorrt-plugin": ("dreamvla_edge.runtime.backends.tensorrt", "TensorRtWithPlugin"),
 }
 """Name → (module, class); a module is imported when its back end is asked for."""
 
@@ -28,6 +31,26 @@ class Session(Protocol):
         self, inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
         """Outputs by name; those named in `into` are written to the arrays given there."""
+        ...
+
+
+@runtime_checkable
+class KeepingSession(Session, Protocol):
+    """A session of the backbone that keeps keys and values where it computes."""
+
+    def keep(self, names: Sequence[str]) -> KeysAndValues:
+        """Where these outputs, and the inputs `past_` with their names, shall stay from now on."""
+        ...
+
+
+@runtime_checkable
+class SamplingSession(Session, Protocol):
+    """A session of the denoiser that can run a whole sampler by itself."""
+
+    def sample(
+        self, features: FloatArray, noise: FloatArray, spec: SamplerSpec, before: Sampled | None
+    ) -> Sampled | None:
+        """As `samplers.sample`; None for a sampler that it has no way to run."""
         ...
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 
+PLUGIN_LIBRARY = "masked_attention.so"
+"""The plugin beside the engines that need it."""
+DENOISER = "denoise.npz"
+"""Weights for the sampler's kernel, beside the denoiser's engine."""
+
 
 @dataclass(frozen=True)
 class EngineKey:
@@ -19,7 +24,8 @@ class EngineKey:
 
     bundle: sha256 of the bundle's manifest, which names the hash of every file; tensorrt: its
     version; architecture: `sm_87`; multiprocessors: power modes switch some off; power_mode: as
-    nvpmodel calls it, empty where there is none.
+    nvpmodel calls it, empty where there is none; plugin: sha256 of the source of our plugin, empty
+    where attention is TensorRT's own.
     """
 
     bundle: str
@@ -27,6 +33,7 @@ class EngineKey:
     architecture: str
     multiprocessors: int
     power_mode: str
+    plugin: str = ""
 
     @property
     def sha256(self) -> str:
@@ -34,10 +41,12 @@ class EngineKey:
         return hashlib.sha256(repr(asdict(self)).encode()).hexdigest()
 
 
-def engine_key(bundle: Path, tensorrt: str, architecture: str, multiprocessors: int) -> EngineKey:
+def engine_key(
+    bundle: Path, tensorrt: str, architecture: str, multiprocessors: int, plugin: str = ""
+) -> EngineKey:
     """Of the bundle in a directory, here and now."""
     manifest = hashlib.sha256((bundle / MANIFEST_NAME).read_bytes()).hexdigest()
-    return EngineKey(manifest, tensorrt, architecture, multiprocessors, power_mode())
+    return EngineKey(manifest, tensorrt, architecture, multiprocessors, power_mode(), plugin)
 
 
 def engine_folder(key: EngineKey) -> Path:

@@ -1,23 +1,30 @@
 """TensorRT on the GPU of this machine, with engines that `dreamvla build` made.
 
-Buffers are made once, at their greatest shapes, so addresses never change; a use of a subgraph
-whose shapes were seen before is one launch of a CUDA graph. The backbone's engine is tuned for two
-uses (`shapes.py`), each with a context of its own.
+Buffers are made once, at their greatest shapes, so addresses hardly change; a use of a subgraph
+whose shapes and addresses were seen before is one launch of a CUDA graph. The backbone's engine is
+tuned for two uses (`shapes.py`), each with a context of its own; its keys and values stay on the
+GPU (`tensorrt_memory.py`). A denoiser in halves or 8-bit weights is sampled by our kernel
+(`tensorrt_sampler.py`). All of it follows each other in one stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from dreamvla_edge.kernels.device import Device, KernelError
+from dreamvla_edge.kernels.plugin import plugin_key, register
 from dreamvla_edge.runtime.errors import BackendError
-from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
+from dreamvla_edge.runtime.manifest import SamplerSpec, SubgraphSpec, TensorSpec
+from dreamvla_edge.runtime.samplers import FloatArray, Sampled
 
 from . import Array
-from .engine import engine_folder, engine_key
+from .engine import DENOISER, PLUGIN_LIBRARY, engine_folder, engine_key
+from .tensorrt_memory import DeviceKeysAndValues, DeviceTensor
+from .tensorrt_sampler import PRECISIONS, KernelSampler
 
 if TYPE_CHECKING:
     from dreamvla_edge.kernels.cuda_device import CudaDevice, Memory
@@ -27,6 +34,8 @@ Shape = tuple[int, ...]
 
 class TensorRt:
     """Loads engines. Raises BackendError without TensorRT; threads: of the CPU, not used."""
+
+    _with_plugin = False
 
     def __init__(self, threads: int | None = None) -> None:
         import tensorrt
@@ -46,24 +55,50 @@ class TensorRt:
         """
         device = self._device
         key = engine_key(
-            model.parent, self._trt.__version__, device.architecture, device.multiprocessors
+            model.parent,
+            self._trt.__version__,
+            device.architecture,
+            device.multiprocessors,
+            plugin_key() if self._with_plugin else "",
         )
         path = engine_folder(key) / f"{model.stem}.engine"
+        command = f"dreamvla build {model.parent}" + " --plugin" * self._with_plugin
         if not path.exists():
             raise BackendError(
                 f"no engine for {model.stem} at {path}",
                 f"one for TensorRT {key.tensorrt}, {key.architecture} with {key.multiprocessors}"
                 f" multiprocessors, power mode {key.power_mode or '-'}",
-                f"build it here: dreamvla build {model.parent}",
+                f"build it here: {command}",
             )
+        if self._with_plugin:
+            try:
+                register(self._trt.get_plugin_registry(), path.with_name(PLUGIN_LIBRARY))
+            except KernelError as error:
+                raise BackendError(
+                    f"no plugin for masked attention ({error})",
+                    "the library beside the engines",
+                    f"build both again: {command} --force",
+                ) from error
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise BackendError(
                 f"TensorRT {key.tensorrt} cannot load {path}",
                 "an engine that was built on this machine",
-                f"build it again: dreamvla build {model.parent} --force",
+                f"build it again: {command} --force",
             )
+        if model.stem == "backbone":
+            return TensorRtBackbone(engine, spec, device)
+        weights = path.with_name(DENOISER)
+        if model.stem == "denoise" and spec.precision in PRECISIONS and weights.exists():
+            sampler = KernelSampler(cast(Device, device), weights)  # its buffers are its own kind
+            return TensorRtDenoiser(engine, spec, device, sampler)
         return TensorRtSession(engine, spec, device)
+
+
+class TensorRtWithPlugin(TensorRt):
+    """With the engines of `dreamvla build --plugin`, whose attention is our kernel."""
+
+    _with_plugin = True
 
 
 class TensorRtSession:
@@ -78,11 +113,9 @@ class TensorRtSession:
         ]
         for use, context in enumerate(self._contexts):
             context.set_optimization_profile_async(use, int(device.stream))
-        self._inputs = {t.name: device.zeros(self._most(t), np.dtype(t.dtype)) for t in spec.inputs}
+        self._inputs: dict[str, Memory] = {}
         self._outputs = self._made_outputs()
-        for context in self._contexts:
-            for name, buffer in {**self._inputs, **self._outputs}.items():
-                context.set_tensor_address(name, buffer.address)
+        self._kept = frozenset[str]()
         self._graphs: dict[tuple[Any, ...], Any] = {}
         self._seen: set[tuple[Any, ...]] = set()
 
@@ -95,19 +128,40 @@ class TensorRtSession:
         self._device.use()
         use = self._use(inputs)
         context = self._contexts[use]
+        addresses = {}
         for name, array in inputs.items():
             context.set_input_shape(name, array.shape)
-            self._device.write(self._inputs[name], array)
-        self._execute(context, (use, *(array.shape for array in inputs.values())))
-        found = {}
+            addresses[name] = self._input(name, array).address
+        targets = {**self._outputs}
+        for name, target in (into or {}).items():
+            if isinstance(target, DeviceTensor):
+                targets[name] = target.buffer
+        addresses |= {name: buffer.address for name, buffer in targets.items()}
+        for name, address in addresses.items():
+            context.set_tensor_address(name, address)
+        shapes = (array.shape for array in inputs.values())
+        self._execute(context, (use, *shapes, *addresses.values()))
+        found: dict[str, Any] = {}
         for tensor in self._spec.outputs:
-            shape = tuple(context.get_tensor_shape(tensor.name))
-            array = self._device.download(self._outputs[tensor.name], shape, np.dtype(tensor.dtype))
-            if into and tensor.name in into:
-                into[tensor.name][...] = array
-                array = into[tensor.name]
-            found[tensor.name] = array
+            name, shape = tensor.name, tuple(context.get_tensor_shape(tensor.name))
+            if name in self._kept:
+                found[name] = DeviceTensor(self._device, targets[name], shape)
+                continue
+            found[name] = self._device.download(targets[name], shape, np.dtype(tensor.dtype))
+            if into and name in into:
+                into[name][...] = found[name]
+                found[name] = into[name]
         return found
+
+    def _input(self, name: str, array: Array | DeviceTensor) -> Memory:
+        """Memory with these numbers: the tensor's own, or this session's, made at first use."""
+        if isinstance(array, DeviceTensor):
+            return array.buffer
+        if name not in self._inputs:
+            (tensor,) = (t for t in self._spec.inputs if t.name == name)
+            self._inputs[name] = self._device.zeros(self._most(tensor), np.dtype(tensor.dtype))
+        self._device.write(self._inputs[name], array)
+        return self._inputs[name]
 
     def _execute(self, context: Any, shapes: tuple[Any, ...]) -> None:
         """Once as it is, which settles everything that a capture may not do, then as a graph."""
@@ -169,3 +223,31 @@ class TensorRtSession:
     def _bound(engine: Any, name: str, use: int) -> tuple[Shape, Shape]:
         least, _, most = engine.get_tensor_profile_shape(name, use)
         return tuple(least), tuple(most)
+
+
+class TensorRtBackbone(TensorRtSession):
+    """The backbone's, whose keys and values never leave the GPU."""
+
+    def keep(self, names: Sequence[str]) -> DeviceKeysAndValues:
+        """As `backends.KeepingSession`; outputs of these names then hold until the next run."""
+        self._kept = frozenset(names)
+        (past,) = (t for t in self._spec.inputs if t.name == f"past_{names[0]}")
+        heads, rows, width = self._most(past)
+        return DeviceKeysAndValues(self._device, names, heads, width, rows)
+
+
+class TensorRtDenoiser(TensorRtSession):
+    """The denoiser's, with our kernel for whole samplers."""
+
+    def __init__(
+        self, engine: Any, spec: SubgraphSpec, device: CudaDevice, sampler: KernelSampler
+    ) -> None:
+        super().__init__(engine, spec, device)
+        self._sampler = sampler
+
+    def sample(
+        self, features: FloatArray, noise: FloatArray, spec: SamplerSpec, before: Sampled | None
+    ) -> Sampled | None:
+        """As `backends.SamplingSession`."""
+        self._device.use()
+        return self._sampler.sample(features, noise, spec, before)

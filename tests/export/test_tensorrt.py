@@ -16,8 +16,9 @@ from onnx.reference.op_run import OpRun
 
 from dreamvla_edge.export.operators import DOMAIN
 from dreamvla_edge.export.tensorrt import rtx
-from dreamvla_edge.export.tensorrt.form import PLUGIN, inlined, with_plugin
+from dreamvla_edge.export.tensorrt.form import inlined, with_plugin, write_with_plugin
 from dreamvla_edge.export.tensorrt.rules import VERSIONS, findings
+from dreamvla_edge.kernels.plugin import NAME as PLUGIN
 from dreamvla_edge.kernels.references.masked_attention import masked_attention
 from dreamvla_edge.runtime.backends.shapes import shapes
 from dreamvla_edge.runtime.bundle import Bundle
@@ -88,9 +89,19 @@ class MaskedAttention(OpRun):  # type: ignore[misc]
 def test_plugin_nodes_mean_the_same(name: str, past: int, bundles: Bundles) -> None:
     bundle = bundles.bundle(name)
     model, inputs = model_of(bundle, "backbone"), backbone_inputs(bundles.bundle(name), past)
-    form = with_plugin(model)
+    form = with_plugin(model, bundle.manifest.network.window)
     plugins = [node for node in form.graph.node if node.op_type == PLUGIN]
     assert len(plugins) == bundle.manifest.network.layers
+    for node in plugins:  # what kernels/cuda/masked_attention_plugin.cu takes
+        assert len(node.input) == 9 and len(node.output) == 1
+        kinds = {a.name: a.type for a in node.attribute}
+        text = {"plugin_version", "plugin_namespace"}
+        assert {kinds.pop(name) for name in text} == {onnx.AttributeProto.STRING}
+        assert kinds == {
+            "scale": onnx.AttributeProto.FLOAT,
+            "table": onnx.AttributeProto.INTS,
+            "slots": onnx.AttributeProto.INT,
+        }
     assert "BlockMask" not in {node.op_type for node in form.graph.node}
     found = ReferenceEvaluator(form, new_ops=[MaskedAttention]).run(None, inputs)
     for one, other in zip(found, run(model, inputs), strict=True):
@@ -99,8 +110,37 @@ def test_plugin_nodes_mean_the_same(name: str, past: int, bundles: Bundles) -> N
         assert np.abs(one - other).max() < 5e-3 * np.abs(other).max()
 
 
+def test_a_mask_that_the_kernel_cannot_take(bundles: Bundles) -> None:
+    """Too many codes, and a row that may find nothing to read."""
+    bundle = bundles.bundle("calvin_small")
+    model = model_of(bundle, "backbone")
+    with pytest.raises(ValueError, match="kinds of tokens in 60 slots"):
+        with_plugin(model, 60)
+    (mask,) = (node for node in model.graph.node if node.op_type == "BlockMask")
+    table = next(a for a in mask.attribute if a.name == "table")
+    for rule in range(0, len(table.ints), 4):
+        table.ints[rule + 3] = -1  # up to the slot before one's own
+    with pytest.raises(ValueError, match="nothing of their own slot"):
+        with_plugin(model, 10)
+
+
+def test_the_plugin_form_of_a_file_has_its_weights_beside_it(
+    bundles: Bundles, tmp_path: Path
+) -> None:
+    """In another folder; written again it is the same."""
+    bundle = bundles.bundle("calvin_small")
+    for _ in range(2):
+        path = write_with_plugin(bundle.model("backbone"), 10, tmp_path)
+    written = onnx.load(path)
+    wanted = with_plugin(model_of(bundle, "backbone"), 10)
+    assert {t.name: t.raw_data for t in written.graph.initializer} == {
+        t.name: t.raw_data for t in wanted.graph.initializer
+    }
+    assert [n.op_type for n in written.graph.node] == [n.op_type for n in wanted.graph.node]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("form", [lambda model: model, inlined, with_plugin])
+@pytest.mark.parametrize("form", [lambda model: model, inlined, lambda m: with_plugin(m, 10)])
 def test_what_is_exported_breaks_no_rule(version: str, form: Any, bundles: Bundles) -> None:
     for case in ("calvin_small", "goal_small", "mlp_head_small"):
         bundle = bundles.bundle(case)

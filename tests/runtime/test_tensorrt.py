@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from commands import cure_of, dreamvla
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.deploy.engine import build_engines
 from dreamvla_edge.kernels import cuda_device
-from dreamvla_edge.kernels.emulation.emulation import Memory
+from dreamvla_edge.kernels.emulation.emulation import Emulation, Memory
 from dreamvla_edge.runtime.backends import make_backend
 from dreamvla_edge.runtime.backends.engine import engine_folder, engine_key, power_mode_of
 from dreamvla_edge.runtime.backends.shapes import shapes
@@ -29,15 +30,33 @@ if TYPE_CHECKING:
     from bundles import Bundles
 
 
-class Host:
-    """A device whose memory is the host's, as CudaDevice is used by the back end."""
+class Host(Emulation):
+    """A device whose memory is the host's and whose kernels are emulated, as CudaDevice is used.
 
-    architecture, multiprocessors, stream = "sm_87", 8, 1
+    downloads: shapes of all that was copied to the host.
+    """
+
+    architecture, stream = "sm_87", 1
     api: Recorded
     replays = 0
+    multiprocessors = 8
+    downloads: list[tuple[int, ...]] = []
+
+    def __init__(self) -> None:
+        super().__init__(Host.multiprocessors)
+        Host.downloads.clear()
 
     def use(self) -> None:
         """Nothing to make current."""
+
+    def copy_rows(
+        self, to: int, to_pitch: int, source: int, source_pitch: int, width: int, rows: int
+    ) -> None:
+        for row in range(rows):
+            ctypes.memmove(to + row * to_pitch, source + row * source_pitch, width)
+
+    def upload(self, array: np.ndarray) -> Memory:
+        return Memory(np.array(array, order="C").reshape(-1))
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Memory:
         return Memory(np.zeros(max(1, int(np.prod(shape))), dtype))
@@ -47,6 +66,7 @@ class Host:
         buffer.array[: len(flat)] = flat
 
     def download(self, buffer: Memory, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        Host.downloads.append(shape)
         return buffer.array[: int(np.prod(shape))].reshape(shape).copy()
 
     @contextmanager
@@ -111,6 +131,10 @@ def test_a_policy_on_engines_acts_as_one_on_onnx_runtime(
                 state, noise = random.normal(size=size), random.standard_normal((3, 7), np.float32)
                 one, other = (p.act(*frames, state, noise) for p in (found, wanted))
                 np.testing.assert_allclose(one.actions, other.actions, rtol=0, atol=1e-4)
+            for name, dreamt in found.dream().items():  # of the same frame, so from fewer keys
+                np.testing.assert_allclose(dreamt, wanted.dream()[name], rtol=0, atol=1e-4)
+    heads = bundle.manifest.network.heads
+    assert not [s for s in Host.downloads if s[0] == heads and len(s) == 3]  # keys and values
     assert Host.replays > 10 * bundle.manifest.network.window  # the denoiser's steps at least
 
 
