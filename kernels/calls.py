@@ -29,7 +29,7 @@ class DenoiseCall(ctypes.Structure):
     _fields_ = _fields(
         "condition noise actions matrices scales embedder embedder_bias no_condition time position"
         " x_weight x_bias out_weight out_bias table evaluations"
-        " x parts embedded clean change noisy normed qkv mixed hidden counter",
+        " x parts embedded clean change slope visited noisy normed qkv mixed hidden counter",
         "width heads hidden_width layers features steps points branches evaluation_count split",
         "guidance",
     )

@@ -83,7 +83,7 @@ class DenoiseKernel:
         self._counter = zeros((4,), np.uint32)
         self._starts = zeros((points, self._steps, _ACTION), np.float32)
         self._change = zeros((self._steps, _ACTION), np.float32)
-        evaluations = np.array([(a, b, int(c)) for a, b, c in table.evaluations], np.int32)
+        evaluations = np.array(table.evaluations, np.int32)
         levels = np.concatenate(
             [table.signal[:, None], table.sigma[:, None], table.coefficients], 1
         )
@@ -100,6 +100,7 @@ class DenoiseKernel:
             zeros((split, rows, width), np.float32).address,
             zeros((self._steps, width), np.float32).address,
             *(self._starts.address, self._change.address),
+            *(zeros((points, self._steps, _ACTION), np.float32).address for _ in range(2)),
             zeros((rows, _ACTION), np.float32).address,
             zeros((rows, width), np.float16).address,
             zeros((rows, 3 * width), np.float16).address,

@@ -2,7 +2,8 @@
 
 At point j of a sampler's grid the noisy actions are x_j = c_j0 · noise + Σ_{i<j} c_j(i+1) · D_i,
 where D_i are the predictions of the actions at earlier points: DDIM, DPM-Solver++(2M) and parallel
-DDIM differ in the numbers c and in which points are evaluated together.
+DDIM differ in the numbers c and in which points are evaluated together. Parallel DDIM also moves
+each D_i on to the state that stands at its point by then.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +19,34 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+STEEPEST, STILL = 1.0, 1e-4
+"""Of secants: largest slope of D over x; square of a move of x too small to tell one."""
+
+
+class Evaluation(NamedTuple):
+    """Points from `first` to before `end`, together.
+
+    spread: the first one's D is given to all points behind it; secant: every point has been
+    evaluated before in this launch, so that D moves on along the secant through both times.
+    """
+
+    first: int
+    end: int
+    spread: bool = False
+    secant: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class SamplerTable:
     """signal, sigma (n): √ᾱ and √(1 - ᾱ) at each point; coefficients (n, n + 1): c.
 
-    evaluations: (first, end, spread), the points that are evaluated together, and whether the
-    first one's D is given to all points behind it; guidance: of the condition.
+    evaluations: in their order; guidance: of the condition.
     """
 
     signal: Array
     sigma: Array
     coefficients: Array
-    evaluations: tuple[tuple[int, int, bool], ...]
+    evaluations: tuple[Evaluation, ...]
     guidance: float
 
     @property
@@ -40,7 +57,7 @@ class SamplerTable:
     @property
     def largest(self) -> int:
         """Points of the largest evaluation."""
-        return max(end - first for first, end, _ in self.evaluations)
+        return max(now.end - now.first for now in self.evaluations)
 
 
 def ddim_table(alpha_bar: Sequence[float], guidance: float) -> SamplerTable:
@@ -74,15 +91,17 @@ def dpm_solver_table(alpha_bar: Sequence[float], guidance: float) -> SamplerTabl
 def parallel_ddim_table(
     alpha_bar: Sequence[float], guidance: float, sweeps: int, warm: bool = False
 ) -> SamplerTable:
-    """Picard sweeps of DDIM (ParaDiGMS, arXiv 2305.16317, section 3).
+    """Sweeps of DDIM with secants (`runtime/samplers/parallel_ddim.py`).
 
     Cold, the first point is evaluated alone and its D copied to all; warm, the D of the launch
     before are where it begins. Every sweep makes one more point exact, which is then left out.
     """
     table = ddim_table(alpha_bar, guidance)
     count, exact = len(alpha_bar), 0 if warm else 1
-    start = () if warm else ((0, 1, True),)
-    rest = tuple((exact + i, count, False) for i in range(min(sweeps, count - exact)))
+    start = () if warm else (Evaluation(0, 1, spread=True),)
+    rest = tuple(
+        Evaluation(exact + i, count, secant=i > 0) for i in range(min(sweeps, count - exact))
+    )
     return SamplerTable(table.signal, table.sigma, table.coefficients, start + rest, guidance)
 
 
@@ -97,5 +116,5 @@ def _unit(count: int, at: int) -> Array:
     return row
 
 
-def _one_by_one(count: int) -> tuple[tuple[int, int, bool], ...]:
-    return tuple((i, i + 1, False) for i in range(count))
+def _one_by_one(count: int) -> tuple[Evaluation, ...]:
+    return tuple(Evaluation(i, i + 1) for i in range(count))

@@ -8,7 +8,8 @@
 // The sampler is a table. At point j of the grid the noisy actions are
 //     x_j = c_j0 · noise + Σ_{i<j} c_j(i+1) · D_i,     D_j = (x_j - σ_j · ε(x_j)) / α_j,
 // and D of the last point is what comes out: DDIM and DPM-Solver++(2M), unrolled, as well as the
-// sweeps of parallel DDIM, which evaluate many points at once from the D of the sweep before.
+// sweeps of parallel DDIM, which evaluate many points at once from the D of the sweep before. After
+// two sweeps these move D on, along the secant through both, to the state that is there by then.
 //
 // The grid stays resident and meets at a counter in memory between the phases of a block: LN, qkv,
 // attention, projection, LN, fc1, fc2. Projection and fc2 are also cut along K, so that every
@@ -22,10 +23,13 @@ constexpr int ACTION = 7;
 constexpr int MAX_TOKENS = 16;  // of a sequence
 constexpr float LN_EPSILON = 1e-6f;
 
+// Of secants, as in kernels/table.py.
+constexpr float STEEPEST = 1.0f, STILL = 1e-4f;
+
 // An evaluation: points from `first` to before `end`; D of the first one is given to all points
-// behind it if `spread`.
+// behind it if `spread`; `secant` if all have been evaluated before in this launch.
 struct Evaluation {
-  int first, end, spread;
+  int first, end, spread, secant;
 };
 
 // All that a launch is given, in the order that kernels/denoise.py writes. It stays in constant
@@ -46,8 +50,10 @@ struct DenoiseCall {
   const Evaluation* evaluations;
   // Between blocks of the grid; rows are those of the largest evaluation.
   float *x, *parts, *embedded;               // (rows, W), (split, rows, W), (P, W)
-  float *clean, *change, *noisy;             // D (points, P, 7), by how much the last evaluation
-                                             // changed that of the last point (P, 7), x_j (rows, 7)
+  float *clean, *change;                     // D (points, P, 7), by how much the last evaluation
+                                             // changed that of the last point (P, 7)
+  float *slope, *visited;                    // of D over x, and x where D is (points, P, 7)
+  float* noisy;                              // x_j of each row (rows, 7)
   half_bits *normed, *qkv, *mixed, *hidden;  // (rows, …)
   unsigned* counter;                         // zero before the launch
   int width, heads, hidden_width, layers;    // W, …, H
@@ -97,7 +103,8 @@ struct Denoiser {
       const Evaluation now = call.evaluations[e];
       first = now.first;
       rows = (now.end - now.first) * call.branches * tokens();
-      for_each_row([&](int row) { make_noisy(row); },
+      // `secant` is read there: held in a register it makes others spill on sm_90.
+      for_each_row([&](int row) { make_noisy(row, e > 0 && call.evaluations[e].secant); },
                    [&](int row, int at) { return token(row, at); });
       for (int layer = 0; layer < call.layers; ++layer) {
         if (layer > 0) add(linear(layer - 1, FC2));
@@ -228,21 +235,46 @@ struct Denoiser {
     return value;
   }
 
-  // x_j of the table, of a row that is an action. It is kept, since D that it was made of is
-  // written anew before D_j is.
-  __device__ void make_noisy(int row) const {
+  // x_j of a row that is an action. It is kept, since D that it was made of is written anew before
+  // D_j is.
+  __device__ void make_noisy(int row, bool secant) const {
     const int lane = threadIdx.x % WARP, step = row % tokens() - call.steps;
     const int point = first + row / tokens() / call.branches;
-    if (step >= 0 && lane < ACTION) {
-      const float* c = call.table + point * (3 + call.points) + 2;
-      float value = c[0] * call.noise[step * ACTION + lane];
-      for (int before = 0; before < point; ++before)
-        if (c[before + 1] != 0)
-          value += c[before + 1] *
-                   load_shared_by_blocks(call.clean + (before * call.steps + step) * ACTION + lane);
-      call.noisy[row * ACTION + lane] = value;
-    }
+    if (step >= 0 && lane < ACTION)
+      call.noisy[row * ACTION + lane] =
+          secant ? state_along_secants(point, step * ACTION + lane)
+                 : state(point, step * ACTION + lane);
     __syncwarp();
+  }
+
+  __device__ const float* coefficients(int point) const {
+    return call.table + point * (3 + call.points) + 2;
+  }
+
+  // Number `at` of an array (points, P, 7).
+  __device__ float number(const float* array, int point, int at) const {
+    return load_shared_by_blocks(array + point * call.steps * ACTION + at);
+  }
+
+  __device__ float state(int point, int at) const {
+    const float* c = coefficients(point);
+    float x = c[0] * call.noise[at];
+    for (int before = 0; before < point; ++before)
+      if (c[before + 1] != 0) x += c[before + 1] * number(call.clean, before, at);
+    return x;
+  }
+
+  // DDIM's x from one point to the next, in which a D counts for the x that is there now.
+  __device__ float state_along_secants(int point, int at) const {
+    float x = call.noise[at];
+    for (int before = 0; before < point; ++before) {
+      const float clean =
+          number(call.clean, before, at) +
+          number(call.slope, before, at) * (x - number(call.visited, before, at));
+      const float *from = coefficients(before), *to = coefficients(before + 1);
+      x = to[0] / from[0] * x + to[before + 1] * clean;
+    }
+    return x;
   }
 
   // Writes the residual stream and its LN, a warp a row; prepare(row) comes before value(row, at).
@@ -324,14 +356,16 @@ struct Denoiser {
         noise = free + call.guidance * (noise - free);
       }
       if (lane >= ACTION) continue;
+      const int at = step * ACTION + lane, own = point * call.steps * ACTION + at;
       const float* level = call.table + point * (3 + call.points);
       const float x = load_shared_by_blocks(call.noisy + row * ACTION + lane);
       const float clean = (x - level[1] * noise) / level[0];
-      if (point == call.points - 1) {
-        const int at = step * ACTION + lane;
-        const float before = load_shared_by_blocks(call.clean + point * call.steps * ACTION + at);
-        call.change[at] = clean - before;
-      }
+      const float change = clean - number(call.clean, point, at);
+      if (point == call.points - 1) call.change[at] = change;
+      const float move = x - number(call.visited, point, at);
+      const float slope = move * change / (move * move + STILL);
+      call.slope[own] = now.secant ? fminf(fmaxf(slope, -STEEPEST), STEEPEST) : 0;
+      call.visited[own] = x;
       for (int to = point; to <= (now.spread ? call.points - 1 : point); ++to)
         call.clean[(to * call.steps + step) * ACTION + lane] = clean;
     }

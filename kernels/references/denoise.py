@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamvla_edge.kernels.denoiser import DenoiserWeights, Linear
-from dreamvla_edge.kernels.table import SamplerTable
+from dreamvla_edge.kernels.table import STEEPEST, STILL, SamplerTable
 
 Array = npt.NDArray[Any]
 
@@ -17,23 +17,43 @@ Array = npt.NDArray[Any]
 def denoise(weights: DenoiserWeights, table: SamplerTable, features: Array, noise: Array) -> Array:
     """Actions (P, 7) from features (P, D) and noise (P, 7), in the type of `features`."""
     kind = features.dtype.type
-    data = np.zeros((len(table.signal), *noise.shape), kind)
-    for first, end, spread in table.evaluations:
-        points = range(first, end)
-        x = np.stack([_noisy(table, point, noise, data, kind) for point in points])
-        epsilon = predict_noise(weights, table, features, x, np.array(points))
-        for i, point in enumerate(points):
-            clean = (x[i] - kind(table.sigma[point]) * epsilon[i]) / kind(table.signal[point])
-            data[point : None if spread else point + 1] = clean
-    last: Array = data[-1]
+    clean, slope, visited = np.zeros((3, len(table.signal), *noise.shape), kind)
+    signal, sigma = (level.astype(kind)[:, None, None] for level in (table.signal, table.sigma))
+    for now in table.evaluations:
+        points = slice(now.first, now.end)
+        if now.secant:
+            x = _states_along_secants(table, noise.astype(kind), clean, slope, visited)[points]
+        else:
+            x = _states(table, noise.astype(kind), clean)[points]
+        epsilon = predict_noise(weights, table, features, x, np.arange(now.first, now.end))
+        new = (x - sigma[points] * epsilon) / signal[points]
+        if now.secant:
+            move = x - visited[points]
+            secant = move * (new - clean[points]) / (move * move + kind(STILL))
+            slope[points] = np.clip(secant, -STEEPEST, STEEPEST)
+        clean[points], visited[points] = new, x
+        if now.spread:
+            clean[now.end :] = new
+    last: Array = clean[-1]
     return last
 
 
-def _noisy(table: SamplerTable, point: int, noise: Array, data: Array, kind: Any) -> Array:
-    coefficients = table.coefficients[point].astype(kind)
-    known = np.concatenate([noise[None].astype(kind), data[:point]])
-    found: Array = np.tensordot(coefficients[: point + 1], known, 1)
+def _states(table: SamplerTable, noise: Array, clean: Array) -> Array:
+    """x (n, P, 7) of all points."""
+    known = np.concatenate([noise[None], clean])
+    found: Array = np.tensordot(table.coefficients.astype(noise.dtype), known, 1)
     return found
+
+
+def _states_along_secants(
+    table: SamplerTable, noise: Array, clean: Array, slope: Array, visited: Array
+) -> Array:
+    c, found = table.coefficients, [noise]
+    for i in range(len(clean) - 1):
+        moved_on = clean[i] + slope[i] * (found[i] - visited[i])
+        factors = np.array([c[i + 1, 0] / c[i, 0], c[i + 1, i + 1]], noise.dtype)
+        found.append(factors[0] * found[i] + factors[1] * moved_on)
+    return np.stack(found)
 
 
 def predict_noise(

@@ -33,6 +33,7 @@ BUGS = {
         "    __syncthreads();\n    attend();",
     ),
     "parts of K left out": ("denoise_half", "part < call.split; ++part", "part < 1; ++part"),
+    "secant left out": ("denoise_half", "now.secant ? fminf(", "false ? fminf("),
     "byte without sign": (
         "denoise_int8",
         "halves_of_bytes(four >> 16)",
