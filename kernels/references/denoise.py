@@ -39,7 +39,7 @@ def denoise(weights: DenoiserWeights, table: SamplerTable, features: Array, nois
 
 
 def _states(table: SamplerTable, noise: Array, clean: Array) -> Array:
-    """x (n, P, 7) of all points."""
+    """States x (n, P, 7) of all points."""
     known = np.concatenate([noise[None], clean])
     found: Array = np.tensordot(table.coefficients.astype(noise.dtype), known, 1)
     return found

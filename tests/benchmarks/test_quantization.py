@@ -34,10 +34,14 @@ def test_samplers() -> None:
 
 
 def test_quantization() -> None:
-    """As exported there is no error; presets are smaller."""
-    told = run("quantization.py", "--frames", "25")
-    rows = {(row["precision"], row["sampler"]): row for row in told["rows"]}
+    """As exported there is no error; presets are smaller; finalists have been played."""
+    few = "--frames", "25", "--finalists", "cpu:ddim-10", "--episodes", "5"
+    told = run("quantization.py", "--networks", "demo", *few)
+    rows = {(row["precision"], row["sampler"]): row for row in told["networks"]["demo"]}
     assert rows["as exported", "ddim-10"]["error_share"] == 0
     for preset in ("cpu", "orin"):
         row = rows[preset, "ddim-10"]
         assert 0 < row["error_share"] < 1 and row["mb"] < rows["as exported", "ddim-10"]["mb"] / 2
+    first, second = told["finalists"]
+    assert first["difference"] == 0 and (first["name"], second["name"]) == ("", "cpu:ddim-10")
+    assert 0 <= second["low"] <= second["mean"] <= second["high"] <= 1 and second["episodes"] == 5
