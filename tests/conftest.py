@@ -54,17 +54,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(_SHARED))
 
 
+def _is_real_time(nodeid: str) -> bool:
+    return Path(nodeid.partition("::")[0]).parts[1] in _REAL_TIME
+
+
 @pytest.hookimpl(optionalhook=True)  # the base install goes without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Two processes share the tests by file, but all that moves a virtual arm is one's alone."""
+    """Processes share the tests by file, but all that moves a virtual arm is one's alone."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "real time" if Path(file).parts[1] in _REAL_TIME else file
+            return "real time" if _is_real_time(nodeid) else nodeid.partition("::")[0]
 
     return ByFile(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Who only computes lets those go first who are waited for, from now on.
+
+    That is what makes a third process on two cores free: one mostly waits, the others compute.
+    """
+    if hasattr(item.config, "workerinput") and not _is_real_time(item.nodeid):
+        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), _PATIENT))
 
 
 @pytest.fixture(scope="session")
