@@ -6,13 +6,11 @@ torch, so import this inside functions where the base install must do.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from dreamvla_edge.model.checkpoint import UNNEEDED, load_network
 from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from golden_cases import Golden
+from once import alone, once
 
 
 def write_checkpoint(path: Path, golden: Golden, name: str) -> Path:
@@ -96,6 +95,17 @@ def digest_of(subgraph: Subgraph) -> str:
     return calls.digest.hexdigest()
 
 
+def written(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
+    """As `write_onnx`; what several cases have in common is written for the first of them.
+
+    Each export still verifies all its files against its own network.
+    """
+    made = once(f"subgraph-{digest_of(subgraph)}", lambda place: write_onnx(subgraph, place))
+    for file in made.iterdir():
+        os.link(file, folder / file.name)
+    return tuple(sorted(file.name for file in made.iterdir()))
+
+
 class Bundles:
     """Bundles and networks of the golden cases, each made when it is first asked for.
 
@@ -110,9 +120,9 @@ class Bundles:
         """The bundle of a case; tests that change one take a `copy_of` it."""
         if name not in self._bundles:
             checkpoint, place = self.checkpoint(name), self._folder / name
-            with self._alone(place):
+            with alone(place):
                 if not place.exists():
-                    with mock.patch.object(exporting, "write_onnx", self._written):
+                    with mock.patch.object(exporting, "write_onnx", written):
                         export(checkpoint, place, data_set_of(self._golden, name))
             self._bundles[name] = open_bundle(place)
         return self._bundles[name]
@@ -120,33 +130,8 @@ class Bundles:
     def checkpoint(self, name: str) -> Path:
         """The checkpoint file of a case."""
         path = self._folder / f"{name}.pt"
-        with self._alone(path):
+        with alone(path):
             return path if path.exists() else write_checkpoint(path, self._golden, name)
-
-    def _written(self, subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
-        """As `write_onnx`; what several cases have in common is written for the first of them.
-
-        Each export still verifies all its files against its own network.
-        """
-        place = self._folder / "subgraphs" / digest_of(subgraph)
-        place.parent.mkdir(exist_ok=True)
-        with self._alone(place):
-            if not place.exists():
-                new = place.with_suffix(".new")
-                new.mkdir()
-                write_onnx(subgraph, new)
-                new.rename(place)
-        files = sorted(place.iterdir())
-        for file in files:
-            os.link(file, folder / file.name)
-        return tuple(file.name for file in files)
-
-    @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """Nobody else makes this while we look whether it is there and make it."""
-        with open(f"{path}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def network(self, name: str) -> DreamVLA:
         """The PyTorch network of a case, read from its checkpoint."""
