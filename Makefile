@@ -24,7 +24,7 @@ system:
 	-@tools/system.sh
 
 test: check system  ## check, then the fast tests
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile --max-worker-restart 0
 
 test-all: check system  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest

@@ -6,27 +6,32 @@ torch, so import this inside functions where the base install must do.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from dreamvla_edge.export import export as exporting
 from dreamvla_edge.export.data_set import DataSet, load_data_set
 from dreamvla_edge.export.export import export, hints
+from dreamvla_edge.export.subgraphs import Subgraph
+from dreamvla_edge.export.write import write_onnx
 from dreamvla_edge.model.checkpoint import UNNEEDED, load_network
 from dreamvla_edge.model.network import DreamVLA
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from golden_cases import Golden
+from once import alone, once
 
 
 def write_checkpoint(path: Path, golden: Golden, name: str) -> Path:
@@ -51,6 +56,56 @@ def data_set_of(golden: Golden, name: str) -> DataSet:
     return msgspec.structs.replace(data_set, model=model)
 
 
+class _Calls(TorchDispatchMode):
+    """Digests all calls of torch: functions, numbers, and the bytes of tensors that none made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256()
+        self._made: dict[int, tuple[int, object]] = {}  # with the tensor, so that its id stays its
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """See the class."""
+        self._add(function)
+        for part in tree_leaves((args, kwargs)):
+            if not isinstance(part, torch.Tensor):
+                self._add(part)
+            elif id(part) in self._made:
+                self._add(self._made[id(part)][0])
+            else:
+                self._add((part.dtype, part.shape, part.stride()))
+                self.digest.update(part.detach().contiguous().view(-1).view(torch.uint8).numpy())
+        results = function(*args, **(kwargs or {}))
+        for result in tree_leaves(results):
+            self._made[id(result)] = len(self._made), result
+        return results
+
+    def _add(self, part: object) -> None:
+        self.digest.update(f"{part!r};".encode())
+
+
+def digest_of(subgraph: Subgraph) -> str:
+    """Equal for two subgraphs only if they do the same with the same weights."""
+    with torch.no_grad(), _Calls() as calls:
+        subgraph.module(*subgraph.example)
+    names = (subgraph.name, subgraph.inputs, subgraph.outputs, subgraph.dynamic)
+    calls.digest.update(repr(names).encode())
+    return calls.digest.hexdigest()
+
+
+def written(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
+    """As `write_onnx`; what several cases have in common is written for the first of them.
+
+    Each export still verifies all its files against its own network.
+    """
+    made = once(f"subgraph-{digest_of(subgraph)}", lambda place: write_onnx(subgraph, place))
+    for file in made.iterdir():
+        os.link(file, folder / file.name)
+    return tuple(sorted(file.name for file in made.iterdir()))
+
+
 class Bundles:
     """Bundles and networks of the golden cases, each made when it is first asked for.
 
@@ -65,24 +120,18 @@ class Bundles:
         """The bundle of a case; tests that change one take a `copy_of` it."""
         if name not in self._bundles:
             checkpoint, place = self.checkpoint(name), self._folder / name
-            with self._alone(place):
+            with alone(place):
                 if not place.exists():
-                    export(checkpoint, place, data_set_of(self._golden, name))
+                    with mock.patch.object(exporting, "write_onnx", written):
+                        export(checkpoint, place, data_set_of(self._golden, name))
             self._bundles[name] = open_bundle(place)
         return self._bundles[name]
 
     def checkpoint(self, name: str) -> Path:
         """The checkpoint file of a case."""
         path = self._folder / f"{name}.pt"
-        with self._alone(path):
+        with alone(path):
             return path if path.exists() else write_checkpoint(path, self._golden, name)
-
-    @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """Nobody else makes this while we look whether it is there and make it."""
-        with open(f"{path}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def network(self, name: str) -> DreamVLA:
         """The PyTorch network of a case, read from its checkpoint."""

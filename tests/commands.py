@@ -1,18 +1,24 @@
-"""Runs the real commands, each in a process of its own."""
+"""Runs the real commands, most of them in processes of their own."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import resource
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
+
+from dreamvla_edge.cli import main
+from dreamvla_edge.runtime.interrupts import STOPPING
 
 PROGRAM = [str(Path(sys.executable).with_name("dreamvla"))]
 Done = subprocess.CompletedProcess[str]
@@ -31,6 +37,22 @@ def dreamvla(*arguments: object, **options: Any) -> Done:
     """Run `dreamvla` with these arguments to its end; stdout and stderr are pipes."""
     command = [*PROGRAM, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
+
+
+def in_process(*arguments: object) -> Done:
+    """As `dreamvla`, but here: for many cases of what is said, beside a few of real processes."""
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    command = ["dreamvla", *map(str, arguments)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err), mock.patch.object(sys, "argv", command):
+            main()
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        return Done(command, ended.code, out.getvalue(), err.getvalue())
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def document(done: Done) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from golden_cases import SMALL, Golden
+from once import SHARED
 
 if TYPE_CHECKING:
     from bundles import Bundles
@@ -34,37 +36,100 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-_SHARED = "DREAMVLA_TEST_SHARED"
-"""Environment variable: a folder of this run that all of its processes share."""
+_REAL_TIME = (
+    ("guardian", "guardian_parts", "recording", "sim_bus"),
+    (
+        *("arms", "calibrate/test_accept_robot.py", "cameras"),
+        *("cli/test_demo.py", "cli/test_run.py", "robot"),
+    ),
+)
+"""Tests whose processes must not be late for each other: each group is one process's alone."""
 
+_LONG = (
+    "kernels/test_cases.py",
+    "runtime/test_bundle.py",
+    "evaluation/test_eval.py",
+    "guardian/test_lock_step.py",
+    "arms/test_fuzz.py",
+    "guardian_parts/test_limits.py",
+    "cli/test_export.py",
+    "benchmarks/test_cpu_step.py",
+    "calibrate/test_quantize.py",
+    "cli/test_interrupt.py",
+)
+"""Files that only compute, and take long for their few tests: the next ones to begin, lest one of
+them is left alone at the end."""
 
-_REAL_TIME = ("arms", "cameras", "guardian", "guardian_parts", "recording", "robot", "sim_bus")
-"""Folders of tests whose processes must not be late for each other."""
+_PATIENT = 5
+"""Niceness of processes whose tests only compute."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the shared folder, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
-        os.environ[_SHARED] = tempfile.mkdtemp(prefix="dreamvla-tests-")
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="dreamvla-tests-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes the shared folder: it holds gigabytes."""
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(_SHARED))
+        shutil.rmtree(os.environ.pop(SHARED))
+
+
+def _file(nodeid: str) -> str:
+    """Below the folder of tests."""
+    return nodeid.partition("::")[0].partition("/")[2]
+
+
+def _real_time(file: str) -> int | None:
+    """The group that a file belongs to."""
+    if file in _LONG:
+        return None
+    for number, group in enumerate(_REAL_TIME):
+        if file in group or file.partition("/")[0] in group:
+            return number
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first, where processes share the tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Counter(_file(item.nodeid) for item in items)
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        file = _file(item.nodeid)
+        group = _real_time(file)
+        if group is not None:
+            return 0, group
+        return (1, _LONG.index(file)) if file in _LONG else (2, -tests[file])
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)  # the base install goes without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Two processes share the tests by file, but all that moves a virtual arm is one's alone."""
+    """Processes share the tests by file, in the order above; a group of real time stays whole."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "real time" if Path(file).parts[1] in _REAL_TIME else file
+            file = _file(nodeid)
+            group = _real_time(file)
+            return file if group is None else f"real time {group}"
 
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A process that only computes lets those go first that are waited for, from now on.
+
+    So there may be one process more than cores: those of real time mostly wait.
+    """
+    if hasattr(item.config, "workerinput") and _real_time(_file(item.nodeid)) is None:
+        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), _PATIENT))
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +150,7 @@ def bundles(golden: Golden) -> Bundles:
     """Bundles, checkpoints and networks of the golden cases: see tests/bundles.py."""
     from bundles import Bundles  # needs torch, which the base install has not
 
-    return Bundles(Path(os.environ[_SHARED]), golden)
+    return Bundles(Path(os.environ[SHARED]), golden)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.sim.scene.views import Views
 from dreamvla_edge.sim.tasks import FAMILIES
 from dreamvla_edge.sim.teach import teach
+from once import once
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +24,13 @@ def shipped() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the expert's tries, one of each family."""
-    place = tmp_path_factory.mktemp("recordings")
+def recordings() -> Path:
+    """A folder of the expert's tries, one of each family; not to be changed."""
+    return once("recordings", _teach)
+
+
+def _teach(place: Path) -> None:
     scene = Scene(load_description(ARM))
     with Views(scene, IMAGE) as views:
         for seed, family in enumerate(FAMILIES.values(), 7):
             teach(scene, views, family, seed, place / f"{family.name}-{seed}")
-    return place

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bundles import copy_of
-from commands import Good, document, dreamvla
+from commands import Done, Good, document, dreamvla
 from dreamvla_edge.export.data_set import template
 from dreamvla_edge.model.config import (
     DreamHeadConfig,
@@ -19,6 +19,7 @@ from dreamvla_edge.model.config import (
 )
 from dreamvla_edge.model.synthetic import write_checkpoint
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
+from once import once
 
 TINY = ModelConfig(
     window=3,
@@ -36,18 +37,26 @@ TINY = ModelConfig(
 )
 
 
-@pytest.fixture(scope="session")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
-    """One run of `dreamvla export --json` beside which all the bad ones stand."""
-    folder = tmp_path_factory.mktemp("good")
+def export_tiny(place: Path) -> None:
+    """`dreamvla export --json`, what it takes, what it gives, and what it says."""
+    folder = place / "good"
+    folder.mkdir()
     checkpoint, data_set, bundle = (folder / name for name in ("tiny.pth", "tiny.toml", "bundle"))
     write_checkpoint(checkpoint, TINY)
     data_set.write_text(template("calvin").replace("heads = 16", "heads = 2"))
     done = dreamvla("export", checkpoint, "-o", bundle, "--data-set", data_set, "--json")
     assert done.returncode == 0, done.stderr
     assert document(done)["bundle"] == str(bundle)
-    yield Good(checkpoint, data_set, bundle, done)
-    shutil.rmtree(folder)
+    (place / "said.json").write_text(json.dumps(vars(done)))
+
+
+@pytest.fixture(scope="session")
+def good() -> Good:
+    """One run of `dreamvla export --json` beside which all the bad ones stand."""
+    place = once("export", export_tiny)
+    done = Done(**json.loads((place / "said.json").read_text()))
+    files = (place / "good" / name for name in ("tiny.pth", "tiny.toml", "bundle"))
+    return Good(*files, done)
 
 
 @pytest.fixture

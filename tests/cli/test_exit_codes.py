@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import cure_of, document, dreamvla
+from commands import cure_of, document, dreamvla, in_process
 from dreamvla_edge.cli import command
 from dreamvla_edge.cli.exit_codes import EXIT_CODES, exit_code
 from dreamvla_edge.model import errors as model_errors
@@ -59,7 +59,7 @@ def test_every_kind_of_error_has_a_code_of_its_own() -> None:
 def test_an_error(arguments: str, kind: str, found: str, tiny: Bundle, tmp_path: Path) -> None:
     """One message on stderr and the same in the one document on stdout; nothing else is left."""
     places = {"folder": str(tmp_path), "bundle": str(tiny.path)}
-    done = dreamvla(*arguments.format(**places).split(), "--json")
+    done = in_process(*arguments.format(**places).split(), "--json")
     error = cure_of(done.stderr)
     assert error[0].startswith(found.format(**places))
     assert done.returncode == EXIT_CODES.get(kind, 1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bundles import copy_of
-from commands import Good, cure_of, document, dreamvla, entries, small_disk
+from commands import Good, cure_of, document, dreamvla, entries, in_process, small_disk
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import open_bundle
 
@@ -59,7 +59,7 @@ def refused(good: Good, tmp_path: Path) -> Callable[[Path], tuple[str, str, str]
     def export(checkpoint: Path) -> tuple[str, str, str]:
         before = entries(tmp_path)
         output = tmp_path / "bundle"
-        done = dreamvla("export", checkpoint, "-o", output, "--data-set", good.data_set)
+        done = in_process("export", checkpoint, "-o", output, "--data-set", good.data_set)
         assert (done.returncode, done.stdout) == (EXIT_CODES["CheckpointError"], "")
         assert entries(tmp_path) == before
         error = cure_of(done.stderr)
@@ -226,7 +226,7 @@ def test_a_bad_data_set_file(old: str, new: str, found: str, good: Good, tmp_pat
     """What a checkpoint does not tell must stand there: what is missing is named."""
     file, output = tmp_path / "data_set.toml", tmp_path / "bundle"
     file.write_text(changed(good.data_set.read_text(), old, new))
-    done = dreamvla("export", good.checkpoint, "-o", output, "--data-set", file)
+    done = in_process("export", good.checkpoint, "-o", output, "--data-set", file)
     error = cure_of(done.stderr)
     assert (done.returncode, done.stdout) == (EXIT_CODES["DataSetError"], "")
     assert error[0].startswith(f"data-set file {file}") and found in error[0]
@@ -238,7 +238,7 @@ def test_a_data_set_that_does_not_fit_the_checkpoint(good: Good, tmp_path: Path)
     """Three heads cannot share a width of 128: the hint to correct is named."""
     file, output = tmp_path / "data_set.toml", tmp_path / "bundle"
     file.write_text(changed(good.data_set.read_text(), "heads = 2", "heads = 3"))
-    done = dreamvla("export", good.checkpoint, "-o", output, "--data-set", file)
+    done = in_process("export", good.checkpoint, "-o", output, "--data-set", file)
     found, expected, cure = cure_of(done.stderr)
     assert (done.returncode, done.stdout) == (EXIT_CODES["CheckpointError"], "")
     assert found == f"{good.checkpoint}: a width of 128 with 3 attention heads"
@@ -303,7 +303,7 @@ def test_a_full_disk(good: Good, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(good: Good) -> None:
     """Not even root can make a folder there."""
-    done = dreamvla("export", good.checkpoint, "-o", "/proc/b", "--data-set", good.data_set)
+    done = in_process("export", good.checkpoint, "-o", "/proc/b", "--data-set", good.data_set)
     assert done.returncode == EXIT_CODES["OutputError"]
     found, expected, cure = cure_of(done.stderr)
     assert found.startswith("/proc/b cannot be written (")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import cure_of, document, dreamvla
+from commands import cure_of, document, dreamvla, in_process
 from dreamvla_edge.cli.command import COMMANDS
 
 SCRIPTS = Path(sys.executable).parent
@@ -33,9 +33,9 @@ def test_help_ends_with_an_example(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_list_of_commands(command: str) -> None:
     """It is written down, so that showing it imports no command: it says what the command says."""
-    listed = dreamvla("--help").stdout
+    listed = in_process("--help").stdout
     assert re.search(rf"^  {command} +{re.escape(COMMANDS[command])}$", listed, re.M)
-    first_paragraph = dreamvla(command, "--help").stdout.split("\n\n")[1]
+    first_paragraph = in_process(command, "--help").stdout.split("\n\n")[1]
     assert COMMANDS[command].rstrip(".") in " ".join(first_paragraph.split())
 
 
@@ -92,7 +92,7 @@ def test_other_ways_to_call_it(program: list[str | Path], name: str) -> None:
 )
 def test_wrong_usage(arguments: list[str], found: str) -> None:
     """Exit code 2, how it is used and where the help is; in JSON even if parsing has failed."""
-    done = dreamvla(*arguments, "--json")
+    done = in_process(*arguments, "--json")
     error = cure_of(done.stderr)
     program = f"dreamvla {arguments[0]}" if arguments[0] in COMMANDS else "dreamvla"
     assert done.returncode == 2

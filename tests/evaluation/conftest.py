@@ -12,15 +12,18 @@ from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.sim.scene.scene import Scene
 from dreamvla_edge.train.demo import DATA_SET, NETWORK
 from dreamvla_edge.train.weights import write_weights
+from once import once
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained() -> Path:
     """It moves, and does nothing that it is told."""
-    folder = tmp_path_factory.mktemp("untrained")
+    return once("untrained", _export_untrained) / "bundle"
+
+
+def _export_untrained(folder: Path) -> None:
     write_weights(initial_network(NETWORK, 0).state_dict(), folder / "weights.safetensors")
     export(folder / "weights.safetensors", folder / "bundle", DATA_SET)
-    return folder / "bundle"
 
 
 @pytest.fixture(scope="session")

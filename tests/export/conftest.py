@@ -15,7 +15,8 @@ from dreamvla_edge.export.export import export
 from dreamvla_edge.export.subgraphs import Subgraph
 from dreamvla_edge.model.config import DreamHeadConfig, ModelConfig, ResamplerConfig, TowerConfig
 from dreamvla_edge.model.synthetic import write_checkpoint
-from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.bundle import Bundle, open_bundle
+from once import once
 
 TINY = ModelConfig(
     window=2,
@@ -35,11 +36,10 @@ TINY = ModelConfig(
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint() -> Path:
     """A checkpoint of the small network."""
-    path = tmp_path_factory.mktemp("tiny") / "tiny.pth"
-    write_checkpoint(path, TINY)
-    return path
+    place = once("tiny-checkpoint", lambda place: write_checkpoint(place / "tiny.pth", TINY))
+    return place / "tiny.pth"
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,10 @@ def data_set() -> DataSet:
 
 
 @pytest.fixture(scope="session")
-def tiny(checkpoint: Path, data_set: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def tiny(checkpoint: Path, data_set: DataSet) -> Bundle:
     """The bundle of the small network, exported with nothing left out."""
-    return export(checkpoint, tmp_path_factory.mktemp("tiny") / "bundle", data_set)
+    place = once("tiny", lambda place: export(checkpoint, place / "bundle", data_set))
+    return open_bundle(place / "bundle")
 
 
 @pytest.fixture
