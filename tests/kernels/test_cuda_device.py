@@ -47,6 +47,20 @@ def test_it_speaks_to_the_driver(driver: Path) -> None:
     assert len(found) == 7 and not any(found.values()), found
 
 
+def test_the_benchmark_checks_its_kernels(driver: Path) -> None:
+    """`benchmarks/gpu_kernels.py --check`, which compute-sanitizer is given on a GPU."""
+    program = HERE.parents[1] / "benchmarks" / "gpu_kernels.py"
+    done = subprocess.run(
+        [sys.executable, program, "--check", "--cases", "2"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LD_LIBRARY_PATH": str(driver)},
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout)
+    assert found["architecture"] == "sm_87" and len(found["cases"]) == 4
+
+
 def test_without_a_driver() -> None:
     """One error that says what is missing."""
     with pytest.raises(KernelError, match="no CUDA driver"):
