@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from commands import cure_of, dreamvla
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan
 from dreamvla_edge.calibrate.quantize import quantize
+from dreamvla_edge.cli.build import command as build_command
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
+from dreamvla_edge.cli.report import Report
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.deploy import engine
-from dreamvla_edge.deploy.engine import build_engines
-from dreamvla_edge.export.tensorrt.denoiser import write_denoiser
-from dreamvla_edge.export.tensorrt.form import write_with_plugin
+from dreamvla_edge.deploy.engine import build_engines, trtexec_line
 from dreamvla_edge.kernels import cuda_device
 from dreamvla_edge.kernels.emulation.emulation import Emulation, Memory
 from dreamvla_edge.kernels.plugin import plugin_key
 from dreamvla_edge.runtime.backends import make_backend
 from dreamvla_edge.runtime.backends.engine import (
+    DENOISER,
     PLUGIN_LIBRARY,
     engine_folder,
     engine_key,
@@ -154,34 +156,32 @@ def test_a_policy_on_engines_acts_as_one_on_onnx_runtime(
     assert Host.replays > 10 * bundle.manifest.network.window  # the denoiser's steps at least
 
 
-def test_a_policy_whose_attention_is_the_plugin(
-    bundles: Bundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_policy_whose_attention_and_sampler_are_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library beside the engines is registered first; its kernel runs in emulation."""
-    bundle = bundles.bundle("calvin_small")
+    """`dreamvla build --plugin`: the library is registered first, and no engine does a step."""
+    plan = QuantPlan(1, "half", {"denoise": Choice("fp16")})
+    bundle = quantize(open_bundle(BUNDLE), plan, {}, tmp_path / "half", dreams=False)
     trt = recorded("10.3", bundle, tmp_path, monkeypatch)
     monkeypatch.setattr(engine, "compiled_plugin", lambda architecture: architecture.encode())
     with pytest.raises(BackendError, match=r"dreamvla build .* --plugin"):
-        make_backend("tensorrt-plugin").load(
-            bundle.model("text"), bundle.manifest.subgraphs["text"]
-        )
-    slots = bundle.manifest.network.window
+        Policy(bundle, "tensorrt-plugin")
+    report = Report()
+    done = CliRunner().invoke(build_command, [str(bundle.path), "--plugin", "-q"], obj=report)
+    assert done.exception is None and done.exit_code == 0, done.exception
     key = engine_key(bundle.path, trt.__version__, Host.architecture, 8, plugin_key())
-    done = build_engines(
-        *(bundle, key, lambda: 10**12),
-        plugin_form=lambda model, folder: write_with_plugin(model, slots, folder),
-    )
     library = engine_folder(key) / PLUGIN_LIBRARY
     assert library.read_bytes() == b"sm_87" and trt.libraries == [str(library)]
-    assert all(f"--dynamicPlugins={library}" in b.trtexec for b in done)
+    assert {path.name for path in library.parent.glob("*.npz")} == {DENOISER}
     trt.libraries.clear()  # as in another process
     random = np.random.default_rng(0)
     cameras = bundle.manifest.specification.cameras
     size = bundle.manifest.specification.state.size
     with Policy(bundle, "tensorrt-plugin") as found, Policy(bundle) as wanted:
         assert trt.libraries == [str(library)]
+        monkeypatch.setattr(type(found._head), "run", lambda *_: pytest.fail("its engine ran"))
         for policy in (found, wanted):
-            policy.reset("open the drawer")
+            policy.reset("pick up the red block")
         for _ in range(2):
             frames = [random.integers(0, 256, (c.height, c.width, 3), np.uint8) for c in cameras]
             state, noise = random.normal(size=size), random.standard_normal((3, 7), np.float32)
@@ -189,33 +189,12 @@ def test_a_policy_whose_attention_is_the_plugin(
             # Halves inside attention, 2^-11 of a number each, over a few layers.
             away = np.abs(one.features - other.features).max()
             assert 0 < away <= 5e-3 * np.abs(other.features).max()
+            # test_sampler_kernel.py holds the sampler to its reference on equal features.
+            np.testing.assert_allclose(one.actions, other.actions, rtol=0, atol=2e-2)
     library.write_bytes(b"damaged")
     trt.libraries.clear()
     with pytest.raises(BackendError, match="--plugin --force"):
         Policy(bundle, "tensorrt-plugin")
-
-
-def test_a_policy_whose_sampler_is_the_kernel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The build writes the weights, one launch samples, and its engine never runs."""
-    plan = QuantPlan(1, "half", {"denoise": Choice("fp16")})
-    bundle = quantize(open_bundle(BUNDLE), plan, {}, tmp_path / "half", dreams=False)
-    trt = recorded("11.4", bundle, tmp_path, monkeypatch)
-    built(bundle, trt, write_denoiser=write_denoiser)
-    random = np.random.default_rng(0)
-    cameras = bundle.manifest.specification.cameras
-    size = bundle.manifest.specification.state.size
-    with Policy(bundle, "tensorrt") as found, Policy(bundle) as wanted:
-        for policy in (found, wanted):
-            policy.reset("pick up the red block")
-        frames = [random.integers(0, 256, (c.height, c.width, 3), np.uint8) for c in cameras]
-        state, noise = random.normal(size=size), random.standard_normal((3, 7), np.float32)
-        monkeypatch.setattr(type(found._head), "run", lambda *_: pytest.fail("its engine ran"))
-        one, other = (p.act(*frames, state, noise) for p in (found, wanted))
-    # The kernel's and ONNX Runtime's halves; test_sampler_kernel.py holds each to its reference.
-    np.testing.assert_allclose(one.actions, other.actions, rtol=0, atol=1e-2)
-    assert (one.actions != other.actions).any()
 
 
 def test_weights_that_the_sampler_cannot_take(trt: Recorded, bundles: Bundles) -> None:
@@ -242,6 +221,8 @@ def test_what_is_built_and_how(trt: Recorded, bundles: Bundles) -> None:
     assert all(flags == (2,) for _, name, flags in trt.calls if name == "create_network")
     line = done["backbone"].trtexec
     assert "--stronglyTyped" in line and "--profile=1" in line and "--minShapes=rows:" in line
+    line = trtexec_line(Path("m.onnx"), ({},), Path("m.engine"), Path("p.so"))
+    assert "--dynamicPlugins=p.so" in line.split()
     before = len(trt.calls)
     built(bundle, trt)
     assert len(trt.calls) == before
