@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-export check system test test-all soak train-demo
+.PHONY: help setup demo demo-export check system headers test test-all soak train-demo
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -26,7 +26,10 @@ system:
 test: check system  ## check, then the fast tests
 	$(BIN)/pytest -m "not slow" -n 3 --dist loadfile --max-worker-restart 0
 
-test-all: check system  ## check, then every test, then the base install under Python 3.10
+headers:
+	-@tools/tensorrt_headers.sh
+
+test-all: check system headers  ## check, then every test, then the base install under Python 3.10
 	$(BIN)/pytest
 	tools/python310.sh
 

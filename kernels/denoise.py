@@ -50,8 +50,9 @@ class DenoiseKernel:
     """One denoiser and one sampler, resident on a device.
 
     blocks: of the grid, all of which must be resident; None for one per multiprocessor; resident:
-    the same weights, if they are on the device already. Raises KernelError if the kernel does not
-    take the network or the sampler.
+    the same weights, if they are on the device already. features (P, D) in halves and noise (P, 7)
+    in float32 are the buffers that `launch` reads. Raises KernelError if the kernel does not take
+    the network or the sampler.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class DenoiseKernel:
         upload, zeros = self._upload, self._zeros
         self._points = points = len(table.signal)
         self._resident = kept = Resident(device, weights) if resident is None else resident
-        self._features = zeros((self._steps, features), np.float16)
-        self._noise = zeros((self._steps, _ACTION), np.float32)
-        self._actions = zeros((self._steps, _ACTION), np.float32)
+        self.features = zeros((self._steps, features), np.float16)
+        self.noise = zeros((self._steps, _ACTION), np.float32)
+        self.actions = zeros((self._steps, _ACTION), np.float32)
         self._counter = zeros((4,), np.uint32)
         self._starts = zeros((points, self._steps, _ACTION), np.float32)
         self._change = zeros((self._steps, _ACTION), np.float32)
@@ -88,7 +89,7 @@ class DenoiseKernel:
             [table.signal[:, None], table.sigma[:, None], table.coefficients], 1
         )
         self._call = DenoiseCall(
-            *(self._features.address, self._noise.address, self._actions.address),
+            *(self.features.address, self.noise.address, self.actions.address),
             *(kept.matrices.address, kept.scales.address, kept.condition.address),
             *(kept.condition_bias.address, kept.no_condition.address),
             upload(np.ascontiguousarray(weights.time, np.float32)),
@@ -117,13 +118,13 @@ class DenoiseKernel:
         starts (n, P, 7): where a sampler that is warm begins.
         """
         device = self._device
-        device.write(self._features, halves(features))
-        device.write(self._noise, np.ascontiguousarray(noise, np.float32))
+        device.write(self.features, halves(features))
+        device.write(self.noise, np.ascontiguousarray(noise, np.float32))
         if starts is not None:
             device.write(self._starts, np.ascontiguousarray(starts, np.float32))
         self.launch()
         return Denoised(
-            device.download(self._actions, noise.shape, np.float32),
+            device.download(self.actions, noise.shape, np.float32),
             device.download(self._starts, (self._points, *noise.shape), np.float32),
             device.download(self._change, noise.shape, np.float32),
         )

@@ -7,6 +7,7 @@ The library exports `getCreators` and links to nothing of TensorRT, so that
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -45,8 +46,9 @@ def compiled_plugin(architecture: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "plugin.so"
         command = [compiler, f"-arch={architecture}", *_FLAGS, str(SOURCES / SOURCE)]
-        done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True)
-        if "NvInferRuntime.h" in done.stderr and not made.exists():
+        plain = os.environ | {"LC_ALL": "C"}  # or the compiler says it in another language
+        done = subprocess.run([*command, "-o", made], capture_output=True, text=True, env=plain)
+        if "NvInferRuntime.h: No such file" in done.stderr:
             raise KernelError(
                 "no header NvInferRuntime.h of TensorRT for the plugin; `sudo apt install"
                 " libnvinfer-headers-dev`, or name its folder in $CPATH"

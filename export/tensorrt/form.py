@@ -8,7 +8,6 @@ TensorRT before 10.7 would prefer it to the plugin (`docs/tensorrt.md`).
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -35,15 +34,18 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def write_with_plugin(path: Path, slots: int, folder: Path) -> Path:
-    """Write the file's plugin form into another folder, beside the same weights: its path.
+    """Write the file's plugin form into another folder, with a copy of its weights: its path.
 
-    TensorRT reads weights from the model's own folder; links there cost no space.
+    Weights are read from the model's own folder, and a link there is refused by who fears what it
+    might point to.
     """
     model = onnx.load(path, load_external_data=False)
-    for tensor in model.graph.initializer:
-        if uses_external_data(tensor):
-            name = ExternalDataInfo(tensor).location
-            _link(path.parent / name, folder / name)
+    tensors = (tensor for tensor in model.graph.initializer if uses_external_data(tensor))
+    for name in {ExternalDataInfo(tensor).location for tensor in tensors}:
+        if not (folder / name).exists():
+            part = folder / f"{name}.part"
+            shutil.copyfile(path.parent / name, part)
+            part.replace(folder / name)
     out = folder / path.name
     out.write_bytes(with_plugin(model, slots).SerializeToString())
     return out
@@ -74,15 +76,6 @@ def with_plugin(model: onnx.ModelProto, slots: int) -> onnx.ModelProto:
     found.graph.node.extend(_without_unread(nodes, spent))
     del found.functions[:]
     return found
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the folders are on different disks."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _checked(table: list[int], slots: int) -> list[int]:

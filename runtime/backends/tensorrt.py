@@ -27,6 +27,8 @@ from .tensorrt_memory import DeviceKeysAndValues, DeviceTensor
 from .tensorrt_sampler import PRECISIONS, KernelSampler
 
 if TYPE_CHECKING:
+    from tensorrt import ICudaEngine, IExecutionContext
+
     from dreamvla_edge.kernels.cuda_device import CudaDevice, Memory
 
 Shape = tuple[int, ...]
@@ -104,7 +106,7 @@ class TensorRtWithPlugin(TensorRt):
 class TensorRtSession:
     """One engine with its buffers."""
 
-    def __init__(self, engine: Any, spec: SubgraphSpec, device: CudaDevice) -> None:
+    def __init__(self, engine: ICudaEngine, spec: SubgraphSpec, device: CudaDevice) -> None:
         self._spec, self._device = spec, device
         uses = range(engine.num_optimization_profiles)
         self._contexts = [engine.create_execution_context() for _ in uses]
@@ -163,7 +165,7 @@ class TensorRtSession:
         self._device.write(self._inputs[name], array)
         return self._inputs[name]
 
-    def _execute(self, context: Any, shapes: tuple[Any, ...]) -> None:
+    def _execute(self, context: IExecutionContext, shapes: tuple[Any, ...]) -> None:
         """Once as it is, which settles everything that a capture may not do, then as a graph."""
         stream = int(self._device.stream)
         if shapes in self._graphs:
@@ -220,7 +222,7 @@ class TensorRtSession:
         return max(shapes, key=lambda shape: int(np.prod(shape)))
 
     @staticmethod
-    def _bound(engine: Any, name: str, use: int) -> tuple[Shape, Shape]:
+    def _bound(engine: ICudaEngine, name: str, use: int) -> tuple[Shape, Shape]:
         least, _, most = engine.get_tensor_profile_shape(name, use)
         return tuple(least), tuple(most)
 
@@ -240,7 +242,7 @@ class TensorRtDenoiser(TensorRtSession):
     """The denoiser's, with our kernel for whole samplers."""
 
     def __init__(
-        self, engine: Any, spec: SubgraphSpec, device: CudaDevice, sampler: KernelSampler
+        self, engine: ICudaEngine, spec: SubgraphSpec, device: CudaDevice, sampler: KernelSampler
     ) -> None:
         super().__init__(engine, spec, device)
         self._sampler = sampler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +13,43 @@ from onnx import TensorProto
 
 from commands import dreamvla
 from dreamvla_edge.calibrate.data import episodes, moments
-from dreamvla_edge.calibrate.observe import Seen, observe
+from dreamvla_edge.calibrate.observe import Seen
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan, load_plan
 from dreamvla_edge.calibrate.quantize import quantize
+from dreamvla_edge.calibrate.watching import Watching
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
+from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.export.tensorrt import rtx
 from dreamvla_edge.export.tensorrt.form import inlined
 from dreamvla_edge.export.tensorrt.rules import VERSIONS, findings
 from dreamvla_edge.runtime.backends.shapes import shapes
-from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.bundle import Bundle, open_bundle
+from dreamvla_edge.runtime.policy import Policy
 
-HALF = QuantPlan(1, "half", {n: Choice("fp16") for n in ("text", "vision", "backbone", "denoise")})
-PLANS = {"fp16": HALF, "orin": load_plan("orin"), "thor": load_plan("thor")}
+NAMES = tuple(open_bundle(BUNDLE).manifest.subgraphs)
+PLANS = {
+    **{
+        precision: QuantPlan(1, precision, {n: Choice(precision, rest="fp16") for n in NAMES})
+        for precision in ("fp16", "int8", "w8")
+    },
+    "orin": load_plan("orin"),
+    "thor": load_plan("thor"),
+}
 
 
 @pytest.fixture(scope="module")
 def seen(shipped: Bundle, recordings: Path) -> Seen:
-    """Activations of a few frames."""
+    """Activations of a few frames, dreams included."""
     specification = shipped.manifest.specification
     shown = episodes(recordings, specification)[:1]
-    data = moments(shown, recordings, specification)
-    return observe(shipped, ("vision", "backbone", "denoise"), data, 20)
+    watching = Watching(NAMES)
+    with Policy(shipped, watching, seed=0) as policy:
+        for moment in islice(moments(shown, recordings, specification), 20):
+            if moment.first:
+                policy.reset(moment.instruction)
+            policy.act(moment.primary, moment.wrist, moment.state)
+        policy.dream()
+    return watching.seen
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +72,16 @@ def test_no_rule_is_broken(plan: str, quantized: dict[str, Bundle]) -> None:
             assert broken == ({"type"} if (spec.precision, version) == ("fp8", "10.3") else set())
 
 
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", ["fp16", "int8", "w8", "thor"])
 def test_tensorrt_parses_and_builds(
     plan: str, quantized: dict[str, Bundle], tmp_path: Path
 ) -> None:
-    """int8, w8, fp16 for Orin's stand-in, fp8 for Thor's."""
+    """Every subgraph in int8, w8 and fp16 for Orin's stand-in; those that are fp8 for Thor's."""
     bundle = quantized[plan]
-    for name, spec in bundle.manifest.subgraphs.items():
+    planned = PLANS[plan].subgraphs
+    assert plan == "thor" or set(planned) == set(bundle.manifest.subgraphs)
+    for name in planned:
+        spec = bundle.manifest.subgraphs[name]
         onnx.save(inlined(onnx.load(bundle.model(name))), tmp_path / name)
         uses = shapes(bundle.manifest.network, name, spec)
         size, refused = rtx.build(str(tmp_path / name), uses, rtx.stand_in(spec.precision))

@@ -11,16 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from commands import cure_of, dreamvla
+from dreamvla_edge.calibrate.plan import Choice, QuantPlan
+from dreamvla_edge.calibrate.quantize import quantize
+from dreamvla_edge.cli.build import command as build_command
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
-from dreamvla_edge.deploy.engine import build_engines
+from dreamvla_edge.cli.report import Report
+from dreamvla_edge.demo import BUNDLE
+from dreamvla_edge.deploy import engine
+from dreamvla_edge.deploy.engine import build_engines, trtexec_line
 from dreamvla_edge.kernels import cuda_device
 from dreamvla_edge.kernels.emulation.emulation import Emulation, Memory
+from dreamvla_edge.kernels.plugin import plugin_key
 from dreamvla_edge.runtime.backends import make_backend
-from dreamvla_edge.runtime.backends.engine import engine_folder, engine_key, power_mode_of
+from dreamvla_edge.runtime.backends.engine import (
+    DENOISER,
+    PLUGIN_LIBRARY,
+    engine_folder,
+    engine_key,
+    power_mode_of,
+)
 from dreamvla_edge.runtime.backends.shapes import shapes
-from dreamvla_edge.runtime.bundle import Bundle
+from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.policy import Policy
 from golden_cases import Golden
@@ -92,10 +106,14 @@ def trt(
     request: pytest.FixtureRequest, bundles: Bundles, tmp_path: Path, monkeypatch: Any
 ) -> Recorded:
     """TensorRT of one version, and a device without GPU."""
-    bundle = bundles.bundle("calvin_small")
+    return recorded(request.param, bundles.bundle("calvin_small"), tmp_path, monkeypatch)
+
+
+def recorded(version: str, bundle: Bundle, tmp_path: Path, monkeypatch: Any) -> Recorded:
+    """TensorRT of a version for one bundle."""
     specs = bundle.manifest.subgraphs
     uses = {name: shapes(bundle.manifest.network, name, specs[name]) for name in specs}
-    api = Recorded(request.param, uses)
+    api = Recorded(version, uses)
     monkeypatch.setitem(sys.modules, "tensorrt", api)
     monkeypatch.setattr(cuda_device, "CudaDevice", Host)
     monkeypatch.setattr(Host, "api", api, raising=False)
@@ -138,6 +156,62 @@ def test_a_policy_on_engines_acts_as_one_on_onnx_runtime(
     assert Host.replays > 10 * bundle.manifest.network.window  # the denoiser's steps at least
 
 
+def test_a_policy_whose_attention_and_sampler_are_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dreamvla build --plugin`: the library is registered first, and no engine does a step."""
+    plan = QuantPlan(1, "half", {"denoise": Choice("fp16")})
+    bundle = quantize(open_bundle(BUNDLE), plan, {}, tmp_path / "half", dreams=False)
+    trt = recorded("10.3", bundle, tmp_path, monkeypatch)
+    monkeypatch.setattr(engine, "compiled_plugin", lambda architecture: architecture.encode())
+    with pytest.raises(BackendError, match=r"dreamvla build .* --plugin"):
+        Policy(bundle, "tensorrt-plugin")
+    report = Report()
+    done = CliRunner().invoke(build_command, [str(bundle.path), "--plugin", "-q"], obj=report)
+    assert done.exception is None and done.exit_code == 0, done.exception
+    key = engine_key(bundle.path, trt.__version__, Host.architecture, 8, plugin_key())
+    library = engine_folder(key) / PLUGIN_LIBRARY
+    assert library.read_bytes() == b"sm_87" and trt.libraries == [str(library)]
+    assert {path.name for path in library.parent.glob("*.npz")} == {DENOISER}
+    trt.libraries.clear()  # as in another process
+    random = np.random.default_rng(0)
+    cameras = bundle.manifest.specification.cameras
+    size = bundle.manifest.specification.state.size
+    with Policy(bundle, "tensorrt-plugin") as found, Policy(bundle) as wanted:
+        assert trt.libraries == [str(library)]
+        monkeypatch.setattr(type(found._head), "run", lambda *_: pytest.fail("its engine ran"))
+        for policy in (found, wanted):
+            policy.reset("pick up the red block")
+        for _ in range(2):
+            frames = [random.integers(0, 256, (c.height, c.width, 3), np.uint8) for c in cameras]
+            state, noise = random.normal(size=size), random.standard_normal((3, 7), np.float32)
+            one, other = (p.act(*frames, state, noise) for p in (found, wanted))
+            # Halves inside attention, 2^-11 of a number each, over a few layers.
+            away = np.abs(one.features - other.features).max()
+            assert 0 < away <= 5e-3 * np.abs(other.features).max()
+            # test_sampler_kernel.py holds the sampler to its reference on equal features.
+            np.testing.assert_allclose(one.actions, other.actions, rtol=0, atol=2e-2)
+    library.write_bytes(b"damaged")
+    trt.libraries.clear()
+    with pytest.raises(BackendError, match="--plugin --force"):
+        Policy(bundle, "tensorrt-plugin")
+
+
+def test_weights_that_the_sampler_cannot_take(trt: Recorded, bundles: Bundles) -> None:
+    """The engine does the steps then, and the build says so."""
+    told: list[str] = []
+
+    def refusing(model: Path, output: Path) -> None:
+        output.write_bytes(b"half of it")
+        raise ValueError("weights of float64")
+
+    bundle = bundles.bundle("calvin_small")
+    built(bundle, trt, write_denoiser=refusing, progress=told.append)
+    assert any("step by step: weights of float64" in line for line in told)
+    key = engine_key(bundle.path, trt.__version__, Host.architecture, Host.multiprocessors)
+    assert not [p for p in engine_folder(key).iterdir() if p.suffix in (".npz", ".part")]
+
+
 def test_what_is_built_and_how(trt: Recorded, bundles: Bundles) -> None:
     """Strongly typed, a profile for each use, a timing cache, the equal command; only once."""
     bundle = bundles.bundle("calvin_small")
@@ -147,6 +221,8 @@ def test_what_is_built_and_how(trt: Recorded, bundles: Bundles) -> None:
     assert all(flags == (2,) for _, name, flags in trt.calls if name == "create_network")
     line = done["backbone"].trtexec
     assert "--stronglyTyped" in line and "--profile=1" in line and "--minShapes=rows:" in line
+    line = trtexec_line(Path("m.onnx"), ({},), Path("m.engine"), Path("p.so"))
+    assert "--dynamicPlugins=p.so" in line.split()
     before = len(trt.calls)
     built(bundle, trt)
     assert len(trt.calls) == before
