@@ -241,7 +241,7 @@ def clocks(root: Path) -> dict[str, Any]:
     load = _text(folder / name / "device/load", "").strip()
     files = {"least": "min_freq", "most": "max_freq", "now": "cur_freq"}
     found: dict[str, Any] = {key: int(_text(folder / name / file)) for key, file in files.items()}
-    found["load"] = int(load) / 1000 if load else None
+    found["load"] = int(load) / 1000 if load.isdigit() else None
     return found
 
 
@@ -303,7 +303,7 @@ def serial(root: Path) -> list[dict[str, Any]]:
                     **_node(node, links),
                     "driver": _driver(device),
                     "usb": _usb(device),
-                    "latency_ms": int(timer) if timer else None,
+                    "latency_ms": int(timer) if timer.isdigit() else None,
                 }
             )
     return found
@@ -320,7 +320,7 @@ def adapters(root: Path) -> list[dict[str, Any]]:
         ports = [port.name for part in interfaces for port in part.glob("**/tty[AU]*[0-9]")]
         found.append(
             {
-                "usb": f"{vendor}:{_text(device / 'idProduct').strip()}",
+                "usb": _usb_id(device),
                 "product": _text(device / "product", "").strip(),
                 "driver": next((name for name in map(_driver, interfaces) if name), ""),
                 "ports": sorted(set(ports)),
@@ -484,8 +484,12 @@ def _usb(device: Path) -> str:
     """Vendor and product of the USB device that a node belongs to, such as 0403:6014."""
     for folder in (device.resolve(), *device.resolve().parents):
         if (folder / "idVendor").exists():
-            return f"{_text(folder / 'idVendor').strip()}:{_text(folder / 'idProduct').strip()}"
+            return _usb_id(folder)
     return ""
+
+
+def _usb_id(device: Path) -> str:
+    return ":".join(_text(device / name, "").strip() for name in ("idVendor", "idProduct"))
 
 
 def _socket(device: Path) -> str:
