@@ -73,12 +73,13 @@ class Patient:
         found = decode(msgspec.json.encode(document))
         release = jetpack_of(found.l4t or "")
         version = f"{release.python if release else '3.11'}.1"
-        device = CudaDevice("Orin", "12.6", "8.7", 8, 8_000_000_000)
+        cuda = self.kind.cuda.rpartition(".")[0]
+        device = CudaDevice("Orin", cuda, "8.7", 8, 8_000_000_000)
         usual = {
             "python": Python(version, "/usr/bin/python3", True),
             "gpu": Gpu(("/dev/nvmap",), True, device, ""),
             "scheduling": Scheduling(True, 50, -1),
-            "packages": dict.fromkeys(("dreamvla-edge", *BASE, *ON_BOARD), "1.0"),
+            "packages": dict.fromkeys(("dreamvla-edge", *BASE, *ON_BOARD), cuda),
         }
         return msgspec.structs.replace(found, **{**usual, **instead})
 

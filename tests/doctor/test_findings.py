@@ -315,6 +315,8 @@ def test_facts_of_this_process_make_findings_too(patient: Patient) -> None:
     assert facts.packages is not None and facts.system is not None
     without = {k: v for k, v in facts.packages.items() if k not in ("tokenizers", "cuda-bindings")}
     assert replaced(patient, packages=without) == {"packages": "error", "extra jetson": "warning"}
+    wrong = {**facts.packages, "cuda-bindings": "13.4.4"}
+    assert replaced(patient, packages=wrong) == {"cuda-bindings": "error"}
     narrow = msgspec.structs.replace(facts.system, machine="armv7l", bits=32)
     assert replaced(patient, system=narrow) == {"system": "error"}
 
