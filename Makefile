@@ -26,9 +26,11 @@ system:
 test: check system  ## check, then the fast tests
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
 
-test-all: check system  ## check, then every test, then the base install under Python 3.10
+test-all: check system  ## check, then every test, then the base install under Python 3.10 and on arm64
 	$(BIN)/pytest
 	tools/python310.sh
+	-@tools/system.sh arm64
+	$(BIN)/python tools/arm64.py
 
 train-demo: setup  ## the demo's weights from nothing into build/demo; hours, goes on where it was stopped
 	$(BIN)/python -m dreamvla_edge.train.demo build/demo

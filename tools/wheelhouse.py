@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "build/wheelhouse"
 GLIBC = {"3.10": 35, "3.12": 39}
 """Python of a JetPack → minor version of its glibc: Ubuntu 22.04 and 24.04."""
+OTHER_GLIBC = 31
+"""Of a system with another Python."""
 EXTRAS = ("jetson", "camera")
 INSTALLER = "pip"
 """Comes along: a board without python3-venv has none."""
@@ -244,6 +246,14 @@ def download(python: str) -> Path:
     return house
 
 
+def install(python: str, wheels: Sequence[Path], folder: Path) -> None:
+    """Unpacks wheels for aarch64 into a folder, whatever this machine is."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--no-index", "--target", str(folder), *_target(python)]
+    if subprocess.run([*command, *map(str, wheels)]).returncode:
+        sys.exit(f"wheelhouse: pip cannot unpack the wheels into {folder}")
+
+
 def _newest(name: str, specifier: str, python: str, folder: Path) -> Path:
     """The newest wheel of a package that fits."""
     before = set(folder.glob("*.whl"))
@@ -255,14 +265,15 @@ def _newest(name: str, specifier: str, python: str, folder: Path) -> Path:
 
 def _pip(python: str, folder: Path, *what: str) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    command += ["--python-version", python, "--implementation", "cp", *_platforms(python)]
+    command += ["--no-deps", "--dest", str(folder), *_target(python)]
     if subprocess.run([*command, *what]).returncode:
         sys.exit(f"wheelhouse: pip cannot have {' '.join(what)} for Python {python} on aarch64")
 
 
-def _platforms(python: str) -> Iterator[str]:
-    for minor in range(GLIBC[python], 16, -1):
+def _target(python: str) -> Iterator[str]:
+    """Options of pip for another machine."""
+    yield from ("--only-binary=:all:", "--python-version", python, "--implementation", "cp")
+    for minor in range(GLIBC.get(python, OTHER_GLIBC), 16, -1):
         yield from ("--platform", f"manylinux_2_{minor}_aarch64")
     yield from ("--platform", "manylinux2014_aarch64")
 
