@@ -205,8 +205,8 @@ def _one_hub(found: tuple[Camera, ...]) -> Iterator[Finding]:
                 "warning",
                 f"{count} cameras share the hub in USB socket {hub}",
                 "a socket of the machine for each, unless both send MJPEG",
-                "connect one elsewhere, or ask for `fourcc = MJPG` in robot.toml;"
-                " `dreamvla robot check` counts the frames",
+                "connect one elsewhere, or let both send MJPEG (robot.toml: options = { fourcc ="
+                ' "MJPG" }); `dreamvla robot check` counts the frames',
                 CAMERA_VERBS,
             )
 
