@@ -73,3 +73,7 @@ class AcceptanceError(DreamvlaError):
 
 class DataError(DreamvlaError):
     """Data for calibration is empty, damaged or not of this arm."""
+
+
+class DeviceError(DreamvlaError):
+    """A device cannot be reached, or is not as it must be."""

@@ -1,25 +1,33 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
 # kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
-# kernels in emulation), GStreamer's command line, a browser for the
+# kernels in emulation), OpenSSH's server, GStreamer's command line, a browser for the
 # pages, and something that draws a scene without a screen.
 #
 #   tools/system.sh         all of it
 #   tools/system.sh draw    the last of it alone, for the demo
+#   tools/system.sh arm64   only what tools/arm64.py emulates a Jetson's processor with
 #
 # Only root installs; for anybody else the line to type is printed, and so it is when apt fails.
 
 set -euo pipefail
 
 missing=()
-if [ "${1:-}" != draw ]; then
+if [ "${1:-}" = arm64 ]; then
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
+elif [ "${1:-}" != draw ]; then
     command -v cc >/dev/null || missing+=(gcc)
     command -v g++ >/dev/null || missing+=(g++)
     [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v ssh-keygen >/dev/null || missing+=(openssh-client)
+    [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi
-ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+if [ "${1:-}" != arm64 ]; then
+    ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 install="apt-get install -y --no-install-recommends ${missing[*]}"
