@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from . import control
 from .activate import Activation
 from .journal import Journal
 from .lock import lock
@@ -23,14 +25,14 @@ from .places import Places, places
 from .refusal import Refusal
 from .releases import Releases
 from .root import Root
-from .service import Service, user_name
+from .service import Service
 from .steps import Steps
 from .store import Store, full
 from .unit import prepare_commands
 
 GREETING = "dreamvla-agent 1"
 """First line of an agent; whatever a login shell prints comes before."""
-_PROBE_S = 120
+_PROBE_S, _ORDER_S = 120, 200.0
 
 
 class Agent:
@@ -50,7 +52,7 @@ class Agent:
         self._service = Service(self._places, self._root)
         self._activation = Activation(self._places, self._releases, self._journal, self._service)
         return {
-            "user": user_name(),
+            "user": pwd.getpwuid(os.geteuid()).pw_name,
             "root": os.geteuid() == 0,
             "sudo_user": os.environ.get("SUDO_USER", ""),
             "python": sys.version.split()[0],
@@ -158,6 +160,19 @@ class Agent:
     def activate(self, release: str) -> dict[str, Any]:
         """See `Activation.activate`."""
         return self._activation.activate(release)
+
+    def order(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Passes an order on to the robot's service."""
+        try:
+            return control.ask(self._places.control, order, _ORDER_S)
+        except OSError as error:
+            raise Refusal(
+                f"no service of {self._places.name} answers at {self._places.control}"
+                f" ({error.strerror or error})",
+                "a flashed robot whose service is up",
+                f"flash it, or look with `systemctl status {self._places.unit}`; one that was"
+                " installed with --user needs it here too",
+            ) from error
 
     def back(self) -> dict[str, Any]:
         """See `Activation.back`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -141,10 +140,3 @@ def _unstoppable(why: str) -> Refusal:
         "an arm that is held before anything is changed",
         "stop it by hand (`dreamvla stop`), or cut the servo power if the arm moves",
     )
-
-
-def user_name() -> str:
-    """Of this process."""
-    import pwd
-
-    return pwd.getpwuid(os.getuid()).pw_name
