@@ -14,14 +14,14 @@ class _Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class Board(_Fact):
+class Board(_Fact, frozen=True):
     """Of the device tree: `compatible` begins with the module and ends with its processor."""
 
     model: str
     compatible: tuple[str, ...]
 
 
-class System(_Fact):
+class System(_Fact, frozen=True):
     """name: of the distribution; cpus_online, cpus_possible: as Linux writes it, such as 0-5."""
 
     name: str
@@ -33,7 +33,7 @@ class System(_Fact):
     cpus_possible: str
 
 
-class Python(_Fact):
+class Python(_Fact, frozen=True):
     """The one that ran the probe; ensurepip: whether it can make virtual environments."""
 
     version: str
@@ -41,14 +41,14 @@ class Python(_Fact):
     ensurepip: bool
 
 
-class TensorRT(_Fact):
+class TensorRT(_Fact, frozen=True):
     """binding: version of Python's package; library: path of libnvinfer.so."""
 
     binding: str | None
     library: str | None
 
 
-class Cuda(_Fact):
+class Cuda(_Fact, frozen=True):
     """The toolkit; nvcc: whether its compiler is there."""
 
     version: str
@@ -56,7 +56,7 @@ class Cuda(_Fact):
     nvcc: bool
 
 
-class CudaDevice(_Fact):
+class CudaDevice(_Fact, frozen=True):
     """What CUDA's driver says of its first device; driver: the CUDA version that it supports."""
 
     name: str
@@ -66,7 +66,7 @@ class CudaDevice(_Fact):
     bytes: int
 
 
-class Gpu(_Fact):
+class Gpu(_Fact, frozen=True):
     """usable: whether this user may open its nodes; problem: why there is no `cuda`."""
 
     nodes: tuple[str, ...]
@@ -75,7 +75,7 @@ class Gpu(_Fact):
     problem: str
 
 
-class Memory(_Fact):
+class Memory(_Fact, frozen=True):
     """[byte]"""
 
     total: int
@@ -83,7 +83,7 @@ class Memory(_Fact):
     swap: int
 
 
-class Space(_Fact):
+class Space(_Fact, frozen=True):
     """Of the file system on which `place` is or would be [byte]."""
 
     place: str
@@ -92,7 +92,7 @@ class Space(_Fact):
     writable: bool
 
 
-class PowerMode(_Fact):
+class PowerMode(_Fact, frozen=True):
     """gpu_hz: highest clock of the GPU, -1 without a limit; mask: one bit per TPC that is off."""
 
     id: int
@@ -102,7 +102,7 @@ class PowerMode(_Fact):
     mask: int
 
 
-class Power(_Fact):
+class Power(_Fact, frozen=True):
     """mode: id of the chosen one; mask: of the TPCs that are off now, where Linux tells."""
 
     mode: int
@@ -115,7 +115,7 @@ class Power(_Fact):
         return next((mode for mode in self.modes if mode.id == self.mode), None)
 
 
-class Clocks(_Fact):
+class Clocks(_Fact, frozen=True):
     """Of the GPU [Hz]; load: share of it that is busy."""
 
     least: int
@@ -124,14 +124,14 @@ class Clocks(_Fact):
     load: float | None
 
 
-class Clock(_Fact):
+class Clock(_Fact, frozen=True):
     """now [s since 1970]; synchronised: by a time server; None if nothing tells."""
 
     now: float
     synchronised: bool | None
 
 
-class User(_Fact):
+class User(_Fact, frozen=True):
     """groups: of the process; at_login: those that a new login would have, beside its own."""
 
     root: bool
@@ -139,7 +139,7 @@ class User(_Fact):
     at_login: tuple[str, ...]
 
 
-class Scheduling(_Fact):
+class Scheduling(_Fact, frozen=True):
     """fifo: whether SCHED_FIFO was granted; memlock [byte], -1 is endless."""
 
     fifo: bool
@@ -147,7 +147,7 @@ class Scheduling(_Fact):
     memlock: int
 
 
-class Node(_Fact):
+class Node(_Fact, frozen=True):
     """A device node.
 
     links: lasting names, by-id before by-path; usable: by this user; mode: octal; holders:
@@ -164,20 +164,20 @@ class Node(_Fact):
     usb: str
 
 
-class SerialPort(Node):
+class SerialPort(Node, frozen=True):
     """latency_ms: how long the adapter may hold bytes back, where it has such a timer."""
 
     latency_ms: int | None
 
 
-class Camera(Node):
+class Camera(Node, frozen=True):
     """name: as its maker calls it; socket: USB bus and ports, such as 1-2.3."""
 
     name: str
     socket: str
 
 
-class Adapter(_Fact):
+class Adapter(_Fact, frozen=True):
     """A USB serial adapter; driver: "" if none has taken it; ports: names below /dev."""
 
     usb: str
@@ -186,7 +186,7 @@ class Adapter(_Fact):
     ports: tuple[str, ...]
 
 
-class Unit(_Fact):
+class Unit(_Fact, frozen=True):
     """A service of systemd."""
 
     unit: str
@@ -194,7 +194,7 @@ class Unit(_Fact):
     restarts: int
 
 
-class Release(_Fact):
+class Release(_Fact, frozen=True):
     """What flash has installed under a name; current: None if its link leads nowhere."""
 
     name: str
@@ -204,7 +204,7 @@ class Release(_Fact):
     packages: dict[str, str]
 
 
-class Facts(_Fact):
+class Facts(_Fact, frozen=True):
     """All of it; None is a fact that could not be had, and `missing` says by name why."""
 
     schema: int
