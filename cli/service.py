@@ -130,9 +130,7 @@ class Service:
     def _drive(self, wishes: Wishes) -> None:
         assert self._bundle is not None and self._policy is not None
         try:
-            with session(
-                self._bundle, self._robot, wishes, self._progress, self._policy
-            ) as parts:
+            with session(self._bundle, self._robot, wishes, self._progress, self._policy) as parts:
                 with self._changed:
                     self._watch = parts.watch
                     self._state = "driving"

@@ -122,9 +122,7 @@ class Connection:
             self._process.wait()
         self._listener.join(1)
 
-    def _started(
-        self, command: list[str], environment: dict[str, str]
-    ) -> subprocess.Popen[bytes]:
+    def _started(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 command,

@@ -23,8 +23,9 @@ from .connection import Connection
 from .device.service import DROP_IN_FILE, UNIT_FILE
 from .device.unit import drop_in_text, unit_text
 from .facts import Facts
+from .finding import Finding
 from .parcel import Parcel, pack
-from .preflight import Finding, facts_of, preflight, refused
+from .preflight import facts_of, preflight, require
 
 GATE_ARMS = ("so101", "koch")
 """Virtual arms for the latency gate; the first that a bundle can move."""
@@ -91,9 +92,7 @@ class Outcome:
 
 def plan(connection: Connection, wish: Wish) -> Plan:
     """Looks at a device and changes nothing. Raises DeviceError if it cannot be reached."""
-    hello = connection.ask(
-        "hello", name=wish.name, user=wish.user, ask_sudo=wish.password
-    )
+    hello = connection.ask("hello", name=wish.name, user=wish.user, ask_sudo=wish.password)
     facts = facts_of(connection, str(hello["base"]))
     login, owner = str(hello["user"]), _owner(wish, hello)
     with tempfile.TemporaryDirectory() as temporary:
@@ -124,7 +123,7 @@ def flash(
     connection: Connection, wish: Wish, made: Plan, progress: Callable[[str], None]
 ) -> Outcome:
     """Carries a plan out. Raises DeviceError; then what was in force before still is."""
-    refused(made.findings)
+    require(made.findings)
     if made.unchanged:
         return Outcome(made, changed=False)
     arm = None if wish.budget_ms is None else gate_arm(wish.bundle)
@@ -182,9 +181,7 @@ def gate_arm(bundle: Bundle) -> str:
     )
 
 
-def _send(
-    connection: Connection, wish: Wish, made: Plan, progress: Callable[[str], None]
-) -> int:
+def _send(connection: Connection, wish: Wish, made: Plan, progress: Callable[[str], None]) -> int:
     """Sends what the device has not; how many bytes."""
     hashes = made.parcel.hashes
     missing = connection.ask("missing", hashes=sorted(set(hashes.values())))["missing"]

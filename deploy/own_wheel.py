@@ -1,4 +1,4 @@
-"""This very version of the tool as a wheel, made of what runs now."""
+"""The version of the tool that runs now, as a wheel."""
 
 from __future__ import annotations
 
