@@ -7,7 +7,6 @@ itself if its service is not well.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,11 +94,8 @@ def plan(connection: Connection, wish: Wish) -> Plan:
     hello = connection.ask("hello", name=wish.name, user=wish.user, ask_sudo=wish.password)
     facts = facts_of(connection, str(hello["base"]))
     login, owner = str(hello["user"]), _owner(wish, hello)
-    with tempfile.TemporaryDirectory() as temporary:
-        unit = Path(temporary)
-        (unit / UNIT_FILE).write_text(unit_text(wish.user))
-        (unit / DROP_IN_FILE).write_text(drop_in_text(owner))
-        parcel = pack(wish.bundle, wish.tool, wish.wheelhouse, str(hello["python"]), unit)
+    texts = {UNIT_FILE: unit_text(wish.user), DROP_IN_FILE: drop_in_text(owner)}
+    parcel = pack(wish.bundle, wish.tool, wish.wheelhouse, str(hello["python"]), texts)
     state = connection.ask("state")
     service = state["service"]
     well = service is not None and not service.get("error") and _runs(service) == parcel.release
@@ -137,6 +133,7 @@ def flash(
         "lay_out",
         release=release,
         files=dict(made.parcel.hashes),
+        texts=dict(made.parcel.texts),
         facts={"tool": made.parcel.version, "bundle": wish.bundle.manifest.name},
     )
     progress("making the virtual environment")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import subprocess
@@ -24,11 +23,9 @@ _CONSTANT = (1980, 1, 1, 0, 0, 0)
 
 def own_wheel(folder: Path) -> Path:
     """Writes the wheel to a folder. Raises DeviceError if it cannot be made."""
-    found = importlib.metadata.distribution(_NAME)
-    origin = json.loads(found.read_text("direct_url.json") or "{}")
-    if origin.get("dir_info", {}).get("editable"):
+    if (_ROOT / "setup.py").is_file():
         return _built(folder)
-    return _packed(found, folder)
+    return _packed(importlib.metadata.distribution(_NAME), folder)
 
 
 def _built(folder: Path) -> Path:
@@ -78,7 +75,7 @@ def _written(place: Path, files: dict[str, bytes]) -> Path:
     lines = [f"{name},{_digest(files[name])},{len(files[name])}" for name in sorted(files)]
     lines = [line for line in lines if not line.startswith(f"{record},")]
     files = {**files, record: "\n".join([*lines, f"{record},,", ""]).encode()}
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(place, "w", compresslevel=1) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _CONSTANT)
             entry.external_attr, entry.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ensurepip
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from dreamvla_edge.runtime.bundle import Bundle, sha256
 from dreamvla_edge.runtime.errors import DeviceError
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 
+PIP = "wheels/pip-"
+"""A pip that goes along, so that the device needs none."""
 _WHEEL = re.compile(r"[^-]+-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 
 
@@ -19,19 +23,20 @@ _WHEEL = re.compile(r"[^-]+-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 class Parcel:
     """The files of a release.
 
-    files: path on the device → path here; hashes: path on the device → sha256; version: of the
-    tool that goes along.
+    files: path on the device → path here; hashes: path on the device → sha256; texts: small files
+    by their content; version: of the tool that goes along.
     """
 
     files: Mapping[str, Path]
     hashes: Mapping[str, str]
+    texts: Mapping[str, str]
     version: str
 
     @property
     def release(self) -> str:
         """Its name: the same files have the same."""
-        lines = "\n".join(f"{path} {self.hashes[path]}" for path in sorted(self.hashes))
-        return f"{self.version}-{hashlib.sha256(lines.encode()).hexdigest()[:12]}"
+        content = json.dumps([self.hashes, self.texts], sort_keys=True)
+        return f"{self.version}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
     @property
     def bytes(self) -> int:
@@ -39,11 +44,17 @@ class Parcel:
         return sum(path.stat().st_size for path in self.files.values())
 
 
-def pack(bundle: Bundle, tool: Path, wheelhouse: Path | None, python: str, unit: Path) -> Parcel:
+def pack(
+    bundle: Bundle,
+    tool: Path,
+    wheelhouse: Path | None,
+    python: str,
+    texts: Mapping[str, str],
+) -> Parcel:
     """The release of a bundle for a device with this Python (3.10.12).
 
     tool: wheel of dreamvla-edge; wheelhouse: folder of other wheels that go along, None for none;
-    unit: folder with the unit's files. Raises DeviceError for a tool that is no wheel.
+    texts: other files by their content. Raises DeviceError for a tool that is no wheel.
     """
     match = _WHEEL.fullmatch(tool.name)
     if match is None or not tool.name.startswith("dreamvla_edge-") or not tool.is_file():
@@ -53,17 +64,23 @@ def pack(bundle: Bundle, tool: Path, wheelhouse: Path | None, python: str, unit:
             "leave --wheel out to send the version that runs here",
         )
     files = {f"bundle/{name}": bundle.file(name) for name in bundle.manifest.files}
-    files[f"bundle/{MANIFEST_NAME}"] = bundle.file(MANIFEST_NAME)
     hashes = {f"bundle/{name}": digest for name, digest in bundle.manifest.files.items()}
     others = {f"wheels/{tool.name}": tool}
     if wheelhouse is not None:
         wheels = [w for w in sorted(wheelhouse.glob("*.whl")) if _fits(w.name, python)]
         ours = {w for w in wheels if w.name.startswith("dreamvla_edge-")}
         others |= {f"wheels/{wheel.name}": wheel for wheel in wheels if wheel not in ours}
-    others |= {path.name: path for path in sorted(unit.iterdir())}
+    if not any(path.startswith(PIP) for path in others):
+        others |= {f"wheels/{wheel.name}": wheel for wheel in _bundled()}
     others[f"bundle/{MANIFEST_NAME}"] = bundle.file(MANIFEST_NAME)
-    files |= others
-    return Parcel(files, hashes | {path: sha256(file) for path, file in others.items()}, match[1])
+    hashes |= {path: sha256(file) for path, file in others.items()}
+    return Parcel({**files, **others}, hashes, texts, match[1])
+
+
+def _bundled() -> list[Path]:
+    """The pip that comes with this Python: Debian's may have none, and a board's need not."""
+    folder = Path(ensurepip.__file__).parent / "_bundled"
+    return sorted(folder.glob("pip-*.whl"))[-1:]
 
 
 def _fits(wheel: str, python: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from .connection import Connection
 from .facts import Facts, decode
 from .finding import Finding
 from .findings import findings
-from .parcel import Parcel
+from .parcel import PIP, Parcel
 
 VERB = "flash"
 _INSTALLED = 2
@@ -44,10 +45,12 @@ def preflight(
     no reason to refuse.
     """
     general = [
-        finding
+        # What merely hinders other commands there ends this one: nothing starts the service.
+        replace(finding, level="error") if _blocks(finding) else finding
         for finding in findings(facts)
         if VERB in finding.verbs or finding.name in _ALSO
         if not (finding.level == "error" and VERB not in finding.verbs)
+        if not (finding.name == "venv" and any(path.startswith(PIP) for path in parcel.files))
     ]
     own = (*_room(hello, parcel), *_mode(facts, power_mode), *_motion(state, may_move))
     return (*general, *own)
@@ -62,6 +65,10 @@ def require(found: Sequence[Finding]) -> None:
             "; ".join(f.expected for f in red),
             "; ".join(f.cure for f in red),
         )
+
+
+def _blocks(finding: Finding) -> bool:
+    return finding.name == "systemd" and finding.level == "warning"
 
 
 def _room(hello: Mapping[str, Any], parcel: Parcel) -> Iterator[Finding]:

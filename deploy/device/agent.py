@@ -113,9 +113,11 @@ class Agent:
         self._store.receive(sha256, size, offset, self._stream)
         return {}
 
-    def lay_out(self, release: str, files: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
+    def lay_out(
+        self, release: str, files: dict[str, str], texts: dict[str, str], facts: dict[str, Any]
+    ) -> dict[str, Any]:
         """The release's folder."""
-        self._releases.lay_out(release, files, facts)
+        self._releases.lay_out(release, files, texts, facts)
         self._journal.add("laid out", release)
         return {}
 
@@ -231,7 +233,10 @@ def _answer(agent: Agent, request: dict[str, Any]) -> dict[str, Any]:
     except EOFError:
         raise
     except OSError as error:
-        return {"refused": full(agent._places.base, error).document()}
+        return {"refused": full(Path(error.filename or "/"), error).document()}
+    except Exception as error:
+        found = f"a defect of the agent in {name}: {type(error).__name__}: {error}"
+        return {"refused": Refusal(found, "none", "please report it").document()}
 
 
 def _existing(path: Path) -> Path:

@@ -44,8 +44,17 @@ class Releases:
         found: dict[str, Any] = json.loads((self._places.release(release) / FACTS).read_text())
         return found
 
-    def lay_out(self, release: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> None:
-        """Makes a release's folder of files in the store (path → sha256), all or nothing."""
+    def lay_out(
+        self,
+        release: str,
+        files: Mapping[str, str],
+        texts: Mapping[str, str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Makes a release's folder, all or nothing.
+
+        files: path → sha256 of a file in the store; texts: path → content.
+        """
         place = self._places.release(release)
         if place.is_dir():
             return
@@ -54,6 +63,8 @@ class Releases:
         partial.mkdir(parents=True)
         for path, name in files.items():
             self._store.link(name, partial / path)
+        for path, text in texts.items():
+            write(partial / path, text.encode())
         write(partial / FACTS, json.dumps({**facts, "files": dict(files)}, indent=1).encode())
         os.rename(partial, place)
         sync_folder(self._folder)
