@@ -17,6 +17,13 @@ from dreamvla_edge.runtime.errors import DeviceError
 
 _NAME = "dreamvla-edge"
 _ROOT = Path(__file__).resolve().parent.parent
+_TAG = "-py3-none-any"
+_WHEEL = b"""\
+Wheel-Version: 1.0
+Generator: dreamvla-edge
+Root-Is-Purelib: true
+Tag: py3-none-any
+"""
 _CONSTANT = (1980, 1, 1, 0, 0, 0)
 """The same files make the same wheel, or every flash would be a new release."""
 
@@ -40,21 +47,23 @@ def _built(folder: Path) -> Path:
         for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(_ROOT / name, source)
         made = Path(temporary) / "made"
-        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index"]
-        command += ["--no-build-isolation", "--wheel-dir", str(made), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(made)]
+        command += ["dist_info", "--output-dir", str(made)]
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True)
         if done.returncode:
             raise DeviceError(
                 f"no wheel can be built of {_ROOT}: {done.stderr.strip()[-300:]}",
                 "a checkout with the extra [dev]",
                 "run `make setup`, or give a wheel with --wheel",
             )
-        (wheel,) = made.glob("*.whl")
-        files = {}
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                files[name] = archive.read(name)
-        return _written(folder / wheel.name, files)
+        paths = sorted(path for path in made.rglob("*") if path.is_file())
+        files = {path.relative_to(made).as_posix(): path.read_bytes() for path in paths}
+    (metadata,) = (name for name in files if name.endswith(".dist-info/METADATA"))
+    info = metadata.partition("/")[0]
+    return _written(
+        folder / f"{info.removesuffix('.dist-info')}{_TAG}.whl",
+        {**files, f"{info}/WHEEL": _WHEEL, f"{info}/RECORD": b""},
+    )
 
 
 def _packed(found: importlib.metadata.Distribution, folder: Path) -> Path:
@@ -66,7 +75,7 @@ def _packed(found: importlib.metadata.Distribution, folder: Path) -> Path:
         if path.name in ("INSTALLER", "REQUESTED", "direct_url.json"):
             continue
         files[path.as_posix()] = Path(os.fspath(path.locate())).read_bytes()
-    return _written(folder / f"dreamvla_edge-{found.version}-py3-none-any.whl", files)
+    return _written(folder / f"dreamvla_edge-{found.version}{_TAG}.whl", files)
 
 
 def _written(place: Path, files: dict[str, bytes]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ from .store import Store
 
 KEPT = 3
 FACTS = "release.json"
+ENVIRONMENTS, COMPLETE = "environments", "complete"
+"""Folder of the virtual environments that releases share, and what marks a whole one."""
 
 
 class Releases:
@@ -100,6 +103,12 @@ class Releases:
             os.rename(place, gone)  # what is half removed is no release
         if self._folder.is_dir():
             for path in self._folder.glob(".*"):
+                shutil.rmtree(path, ignore_errors=True)
+        used = {os.path.realpath(self._places.release(r) / "venv") for r in self.all()}
+        for path in (self._places.base / ENVIRONMENTS).glob("*"):
+            if os.path.realpath(path) not in used:
+                with contextlib.suppress(FileNotFoundError):
+                    (path / COMPLETE).unlink()  # what is half removed must not be used again
                 shutil.rmtree(path, ignore_errors=True)
         self._store.forget_unused()
         return removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ from typing import Any
 from .journal import Journal
 from .places import Places
 from .refusal import Refusal
-from .releases import write
+from .releases import COMPLETE, ENVIRONMENTS, write
+from .store import sha256
 
 _GATE_ROBOT = """\
 name = "latency gate"
@@ -42,27 +44,39 @@ class Steps:
         self._bundle = self._folder / "bundle"
 
     def environment(self, offline: bool, extra: str) -> None:
-        """A virtual environment with the tool; made anew unless this very one is complete.
+        """Links a virtual environment with the tool; made unless releases before had the same.
 
-        offline: from the wheels that came along alone; extra: of the tool to install, or empty.
+        Which it is follows from the wheels that came along, Python and `extra`, of the tool, to
+        install or empty; what is complete is never changed. offline: from these wheels alone.
         """
         python = sys.version.split()[0]
-        done = self._journal.last("environment", self._release)
-        venv = self._folder / "venv"
-        if done is not None and done["python"] == python and (venv / "bin" / "dreamvla").exists():
-            return
-        shutil.rmtree(venv, ignore_errors=True)
-        wheels = self._folder / "wheels"
-        (tool,) = wheels.glob("dreamvla_edge-*.whl")
-        installers = sorted(wheels.glob("pip-*.whl"))
-        make = [sys.executable, "-m", "venv", "--system-site-packages", str(venv)]
+        wheels = sorted((self._folder / "wheels").iterdir())
+        content = [*(sha256(wheel) for wheel in wheels), python, extra, str(offline)]
+        key = hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
+        place = self._places.base / ENVIRONMENTS / key
+        if not (place / COMPLETE).exists():
+            self._make_environment(place, wheels, offline, extra)
+        link = self._folder / "venv"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(Path("..") / ".." / ENVIRONMENTS / key)
+        self._journal.add("environment", self._release, python=python, environment=key)
+
+    def _make_environment(
+        self, place: Path, wheels: Sequence[Path], offline: bool, extra: str
+    ) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        (tool,) = (wheel for wheel in wheels if wheel.name.startswith("dreamvla_edge-"))
+        installers = [wheel for wheel in wheels if wheel.name.startswith("pip-")]
+        make = [sys.executable, "-m", "venv", "--system-site-packages", str(place)]
         self._run(make + (["--without-pip"] if installers else []), "makes virtual environments")
         pip = [str(installers[-1] / "pip")] if installers else ["-m", "pip"]
-        install = [str(venv / "bin" / "python"), *pip, "install", "--no-input", "-q"]
-        install += ["--disable-pip-version-check", "--find-links", str(wheels)]
+        install = [str(place / "bin" / "python"), *pip, "install", "--no-input", "-q"]
+        install += ["--disable-pip-version-check", "--find-links", str(tool.parent)]
         install += ["--no-index"] if offline else []
         self._run([*install, f"{tool}[{extra}]" if extra else str(tool)], "has what pip needs")
-        self._journal.add("environment", self._release, python=python)
+        os.sync()  # all that pip wrote, before it counts
+        write(place / COMPLETE, b"")
 
     def backend(self, power_mode: str) -> dict[str, Any]:
         """Chooses what runs the graphs here and, for TensorRT, builds its engines.

@@ -79,12 +79,20 @@ class Board:
         else:
             subprocess.run(["cp", "-al", str(like.folder), str(self.folder)], check=True)
             shutil.rmtree(self.folder / "run")
+            self._own("journal.jsonl")
             for work in (self.folder / "layers").glob("*/work"):
                 shutil.rmtree(work)
         for name in ("host_key", "client_key.pub"):
             if not (self.folder / name).exists():
                 shutil.copy(bench.folder / name, self.folder)
         self._start(jetpack)
+
+    def _own(self, name: str) -> None:
+        """A copied file that grows must not grow in the other board too."""
+        path = self.base / name
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
 
     def _start(self, jetpack: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
