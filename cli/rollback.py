@@ -36,10 +36,11 @@ def command(
     password = click.prompt("sudo password", hide_input=True, err=True) if ask_sudo else ""
     with Connection(host, python, progress=report.progress) as connection:
         login = connection.ask("hello", name=name, user=user, ask_sudo=password)["user"]
-        settled = connection.ask("prepare", owner=login)["settled"]
+        connection.ask("prepare", owner=login)
+        connection.ask("still", stop_arm=stop_arm)
+        settled = connection.ask("settle")["settled"]
         if settled:
             report.text(settled)
-        connection.ask("still", stop_arm=stop_arm)
         report.progress("going back")
         done = connection.ask("back")
     report.text(f"{done['release']} is in force again on {host}; {done['withdrawn']} is withdrawn")

@@ -124,10 +124,11 @@ def flash(
         return Outcome(made, changed=False)
     arm = None if wish.budget_ms is None else gate_arm(wish.bundle)
     release, notes = made.parcel.release, []
-    settled = connection.ask("prepare", owner=made.login)["settled"]
+    connection.ask("prepare", owner=made.login)
+    connection.ask("still", stop_arm=wish.stop_arm)
+    settled = connection.ask("settle")["settled"]
     if settled:
         notes.append(str(settled))
-    connection.ask("still", stop_arm=wish.stop_arm)
     sent = _send(connection, wish, made, progress)
     connection.ask(
         "lay_out",

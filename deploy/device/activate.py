@@ -40,6 +40,9 @@ class Activation:
         if begun is None:
             return None
         release, before = str(begun["release"]), begun["before"]
+        if self._service.runs_well(release):
+            self._journal.add("healthy", release)
+            return f"a switch to {release} that was cut off is complete"
         if release in self._releases.all() and self._releases.current() == release:
             try:
                 self._enter(release)

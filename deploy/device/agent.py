@@ -98,10 +98,14 @@ class Agent:
         return {"commands": [self._root.shown(command) for command in commands]}
 
     def prepare(self, owner: str) -> dict[str, Any]:
-        """Folders, the lock, and an end for a switch that was cut off."""
+        """Makes the folders, and keeps others out until this agent ends."""
         self._root.run_all(self._prepares(owner))
         self._places.base.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self._places.base / "lock", self._progress)
+        return {}
+
+    def settle(self) -> dict[str, Any]:
+        """See `Activation.settle`."""
         return {"settled": self._activation.settle()}
 
     def missing(self, hashes: list[str]) -> dict[str, Any]:

@@ -77,13 +77,9 @@ class Releases:
         if release is None:
             if self._link.is_symlink():
                 self._link.unlink()
+                sync_folder(self._places.base)
         else:
-            fresh = self._link.with_name(".current")
-            if fresh.is_symlink():
-                fresh.unlink()
-            os.symlink(Path("releases") / release, fresh)
-            os.replace(fresh, self._link)
-        sync_folder(self._places.base)
+            relink(self._link, Path("releases") / release)
 
     def before(self) -> str | None:
         """The release to go back to: the last one that ran well beside the current one."""
@@ -112,6 +108,16 @@ class Releases:
                 shutil.rmtree(path, ignore_errors=True)
         self._store.forget_unused()
         return removed
+
+
+def relink(link: Path, target: Path) -> None:
+    """Makes a link lead elsewhere, in one step."""
+    fresh = link.with_name(f".{link.name}")
+    if fresh.is_symlink():
+        fresh.unlink()
+    os.symlink(target, fresh)
+    os.replace(fresh, link)
+    sync_folder(link.parent)
 
 
 def write(path: Path, content: bytes) -> None:

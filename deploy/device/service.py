@@ -72,6 +72,11 @@ class Service:
         """Ends it; an arm that it holds stays held."""
         self._root.run(systemctl(self._places, "disable", "--now", self._places.unit))
 
+    def runs_well(self, release: str) -> bool:
+        """Whether the service is up with this release and has loaded its policy."""
+        found = self.status()
+        return found is not None and _release(found) == release and not found.get("error")
+
     def require_health(self, release: str) -> dict[str, Any]:
         """What the service of this release says. Raises Refusal if it is not up or not well."""
         found = self.status()
@@ -81,7 +86,7 @@ class Service:
                 "a service that waits for orders",
                 f"look with `systemctl status {self._places.unit}`",
             )
-        runs = Path(str(found["bundle"])).parent.name
+        runs = _release(found)
         if runs != release:
             raise Refusal(
                 f"the service runs {runs}", f"release {release}", "flash again, or restart it"
@@ -125,6 +130,10 @@ class Service:
             return ""
         said = " | ".join(line for line in done.stdout.splitlines() if line.strip())
         return f" ({said[-600:]})" if said else ""
+
+
+def _release(status: dict[str, Any]) -> str:
+    return Path(str(status["bundle"])).parent.name
 
 
 def _same(one: Path, other: Path) -> bool:

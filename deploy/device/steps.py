@@ -15,7 +15,7 @@ from typing import Any
 from .journal import Journal
 from .places import Places
 from .refusal import Refusal
-from .releases import COMPLETE, ENVIRONMENTS, write
+from .releases import COMPLETE, ENVIRONMENTS, relink, write
 from .store import sha256
 
 _GATE_ROBOT = """\
@@ -56,10 +56,7 @@ class Steps:
         place = self._places.base / ENVIRONMENTS / key
         if not (place / COMPLETE).exists():
             self._make_environment(place, wheels, offline, extra)
-        link = self._folder / "venv"
-        if link.is_symlink():
-            link.unlink()
-        link.symlink_to(Path("..") / ".." / ENVIRONMENTS / key)
+        relink(self._folder / "venv", Path("..") / ".." / ENVIRONMENTS / key)
         self._journal.add("environment", self._release, python=python, environment=key)
 
     def _make_environment(

@@ -89,6 +89,9 @@ def disguise(folder: Path, jetpack: str) -> None:
     cover(folder, base, sysconfig.get_path("purelib"))
     for path in Path(base).glob("*dreamvla_edge*"):
         path.unlink() if path.is_file() else subprocess.run(["rm", "-r", str(path)], check=True)
+    for name in (".bashrc", ".profile"):  # what people put on the PATH here, a board has not
+        if (Path.home() / name).exists():
+            subprocess.run(["mount", "--bind", "/dev/null", str(Path.home() / name)], check=True)
     for place in ("/opt", "/run"):
         (folder / place[1:]).mkdir(exist_ok=True)
         subprocess.run(["mount", "--bind", str(folder / place[1:]), place], check=True)
