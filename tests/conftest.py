@@ -38,7 +38,16 @@ _SHARED = "DREAMVLA_TEST_SHARED"
 """Environment variable: a folder of this run that all of its processes share."""
 
 
-_REAL_TIME = ("arms", "cameras", "guardian", "guardian_parts", "recording", "robot", "sim_bus")
+_REAL_TIME = (
+    "arms",
+    "cameras",
+    "guardian",
+    "guardian_parts",
+    "recording",
+    "robot",
+    "service",
+    "sim_bus",
+)
 """Folders of tests whose processes must not be late for each other."""
 
 
