@@ -9,7 +9,7 @@ from .report import Report
 from .service_order import order, place_options, shown
 
 
-@click.command("stop", epilog=example("dreamvla stop", "dreamvla stop jetson --name left"))
+@click.command("stop", epilog=example("dreamvla stop jetson", "dreamvla stop jetson --name left"))
 @place_options
 @shared_options
 def command(host: str, python: str, user: bool, name: str, report: Report) -> None:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
 # kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
-# kernels in emulation), GStreamer's command line, a browser for the
-# pages, and something that draws a scene without a screen.
+# kernels in emulation), GStreamer's command line, OpenSSH's server and systemd's checker (flash),
+# a browser for the pages, and something that draws a scene without a screen.
 #
 #   tools/system.sh         all of it
 #   tools/system.sh draw    the last of it alone, for the demo
@@ -17,6 +17,9 @@ if [ "${1:-}" != draw ]; then
     command -v g++ >/dev/null || missing+=(g++)
     [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
     command -v chromium >/dev/null || missing+=(chromium)
+    [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+    command -v ssh >/dev/null || missing+=(openssh-client)
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi
 ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)

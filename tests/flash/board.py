@@ -38,7 +38,7 @@ class Bench:
         for name in ("client_key", "host_key"):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(command, check=True)
-        (folder / "ssh_config").touch()
+        (folder / "ssh_config").write_text("Host down\n  HostName 127.0.0.1\n  Port 1\n")
         tools = folder / "tools"
         tools.mkdir()
         # The user's own configuration, as ~/.ssh/config is: only its place differs.
@@ -73,9 +73,6 @@ class Board:
         self.bench, self.host, self.folder = bench, host, bench.folder / host
         if like is None:
             self.folder.mkdir()
-            settings = self.folder / "layers" / "etc" / "upper" / "dreamvla" / NAME
-            settings.mkdir(parents=True)
-            (settings / "robot.toml").write_text(_ROBOT.format(port=bench.folder / "port"))
         else:
             subprocess.run(["cp", "-al", str(like.folder), str(self.folder)], check=True)
             shutil.rmtree(self.folder / "run")
@@ -83,9 +80,18 @@ class Board:
             for work in (self.folder / "layers").glob("*/work"):
                 shutil.rmtree(work)
         for name in ("host_key", "client_key.pub"):
-            if not (self.folder / name).exists():
-                shutil.copy(bench.folder / name, self.folder)
+            (self.folder / name).unlink(missing_ok=True)
+            shutil.copy(bench.folder / name, self.folder)
+        self.settings.mkdir(parents=True, exist_ok=True)
+        robot = self.settings / "robot.toml"
+        robot.unlink(missing_ok=True)
+        robot.write_text(_ROBOT.format(port=bench.folder / "port"))
         self._start(jetpack)
+
+    @property
+    def settings(self) -> Path:
+        """/etc/dreamvla/arm, seen from outside."""
+        return self.folder / "layers" / "etc" / "upper" / "dreamvla" / NAME
 
     def _own(self, name: str) -> None:
         """A copied file that grows must not grow in the other board too."""

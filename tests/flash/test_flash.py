@@ -48,7 +48,7 @@ def test_no_change(boards: Made, board: Board) -> None:
 
 def test_update_and_roll_back(boards: Made, board: Board, other: Callable[..., Path]) -> None:
     """Only what differs is sent; the way back is one command; the robot's settings stay."""
-    settings = board.folder / "layers/etc/upper/dreamvla/arm/robot.toml"
+    settings = board.settings / "robot.toml"
     before, robot = board.current, settings.read_bytes()
     bundle = other("second")
     done, told = boards.flash(bundle, board)
@@ -83,12 +83,14 @@ def test_a_full_disk(boards: Made, board: Board, other: Callable[..., Path]) -> 
     """Said before anything is sent where it shows, and on the way where it does not."""
     before = board.current
     board.ssh("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/opt/dreamvla/arm/store")
-    full, told = boards.flash(other("second"), board)
+    full, _ = boards.flash(other("second"), board)
     assert full.returncode == DEVICE_ERROR
     assert "no space left on the disk of /opt/dreamvla/arm/store" in cure_of(full.stderr)[0]
-    board.ssh("umount", "/opt/dreamvla/arm/store")
-    board.ssh("mount", "-t", "tmpfs", "-o", "size=90m", "tmpfs", "/opt/dreamvla/arm/releases")
     assert board.current == before
+    board.ssh("umount", "/opt/dreamvla/arm/store")
+    board.ssh("mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", "/opt/dreamvla/arm")
+    seen, _ = boards.flash(other("second"), board)
+    assert seen.returncode == DEVICE_ERROR and "GB free at /opt/dreamvla/arm" in seen.stderr
 
 
 def test_golden_data_that_fails(boards: Made, board: Board, other: Callable[..., Path]) -> None:
@@ -132,12 +134,11 @@ def test_a_service_that_does_not_come_up(
 def test_three_hosts_of_which_one_is_down(boards: Made) -> None:
     """The others are done all the same; the exit code is that of an error."""
     six, seven = boards.new(), boards.new("7")
-    nobody = "root@127.0.0.1"  # port 22, where ssh has no key
-    done, told = boards.flash(BUNDLE, six, nobody, seven)
+    done, told = boards.flash(BUNDLE, six, "down", seven)
     rows = told["hosts"]
     assert done.returncode == DEVICE_ERROR
     assert [rows[host.host]["result"] for host in (six, seven)] == ["no change"] * 2
-    assert rows[nobody]["result"] == "failed" and "ssh" in rows[nobody]["why"]
+    assert rows["down"]["result"] == "failed" and "ssh" in rows["down"]["why"]
     assert "1 of 3 failed" in done.stderr
     thor = {row["name"]: row["found"] for row in rows[seven.host]["preflight"]}
     assert "Thor" in thor["board"] and "JetPack 7.0" in thor["jetpack"]
