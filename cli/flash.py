@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -104,17 +104,26 @@ def command(
             service_user=service_user,
             password=click.prompt("sudo password", hide_input=True, err=True) if ask_sudo else "",
         )
-        _each(hosts, lambda host: _flash(host, hosts, wish, python, dry_run, report), report)
+        rows: dict[str, dict[str, Any]] = {host: {} for host in hosts}
+
+        def one(host: str) -> None:
+            _flash(host, rows[host], wish, python, dry_run, report, alone=len(hosts) == 1)
+
+        _each(rows, one, report)
 
 
 def _flash(
-    host: str, hosts: Sequence[str], wish: Wish, python: str, dry_run: bool, report: Report
-) -> dict[str, Any]:
-    """One device; its row of the document. Raises DeviceError."""
+    host: str,
+    row: dict[str, Any],
+    wish: Wish,
+    python: str,
+    dry_run: bool,
+    report: Report,
+    alone: bool,
+) -> None:
+    """One device; fills its row of the document as it goes. Raises DeviceError."""
     from dreamvla_edge.deploy.connection import Connection
     from dreamvla_edge.deploy.flash import flash, plan
-
-    alone = len(hosts) == 1
 
     def progress(line: str) -> None:
         report.progress(line if alone else f"{host}: {line}")
@@ -124,43 +133,47 @@ def _flash(
         made = plan(connection, wish)
         if alone:
             _show(made, report)
-        document = _planned(made)
+        row.update(_planned(made))
         if dry_run:
             if alone:
                 _show_lines(made, report)
-            return {**document, "result": "no change" if made.unchanged else "would install"}
+            row["result"] = "no change" if made.unchanged else "would install"
+            return
         outcome = flash(connection, wish, made, progress)
     if alone:
         for note in outcome.notes:
             report.text(note)
-    return {**document, **_done(outcome)}
+    row.update(_done(outcome))
 
 
-def _each(hosts: Sequence[str], work: Callable[[str], dict[str, Any]], report: Report) -> None:
+def _each(rows: dict[str, dict[str, Any]], work: Callable[[str], None], report: Report) -> None:
     """Does it for all at once; one that fails hinders no other, and is the command's error."""
     from dreamvla_edge.runtime.errors import DeviceError, DreamvlaError
 
     failed: dict[str, DreamvlaError] = {}
 
-    def one(host: str) -> dict[str, Any]:
+    def one(host: str) -> None:
         try:
-            return work(host)
+            work(host)
         except DreamvlaError as error:
             failed[host] = error
-            return {"result": "failed", "why": error.found, "cure": error.cure}
+            rows[host].update(result="failed", why=error.found, cure=error.cure)
 
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        rows = dict(zip(hosts, pool.map(one, hosts), strict=True))
+        list(pool.map(one, rows))
     report.document({"hosts": rows})
-    if len(hosts) == 1 and failed:
-        raise failed[hosts[0]]
+    if len(rows) == 1 and failed:
+        raise next(iter(failed.values()))
     report.table(
         ("host", "result", "release", ""),
-        ((h, row["result"], row.get("release", ""), row.get("why", "")) for h, row in rows.items()),
+        (
+            (host, row["result"], row.get("release", ""), row.get("why", ""))
+            for host, row in rows.items()
+        ),
     )
     if failed:
         raise DeviceError(
-            f"{len(failed)} of {len(hosts)} failed: "
+            f"{len(failed)} of {len(rows)} failed: "
             + "; ".join(f"{host}: {error.found}" for host, error in failed.items()),
             "all devices done",
             "; ".join(f"{host}: {error.cure}" for host, error in failed.items()),

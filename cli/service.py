@@ -125,7 +125,8 @@ class Service:
             self._bundle = open_bundle(self._path)
             self._policy = Policy(self._bundle, self._backend, self._threads)
         except Exception as error:
-            self._error = _explained(error)
+            told = _explained(error)
+            self._error = {**told, "cure": f"flash the bundle again, or: {told['cure']}"}
 
     def _drive(self, wishes: Wishes) -> None:
         assert self._bundle is not None and self._policy is not None

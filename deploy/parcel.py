@@ -53,8 +53,8 @@ def pack(
 ) -> Parcel:
     """The release of a bundle for a device with this Python (3.10.12).
 
-    tool: wheel of dreamvla-edge; wheelhouse: folder of other wheels that go along, None for none;
-    texts: other files by their content. Raises DeviceError for a tool that is no wheel.
+    tool: wheel of dreamvla-edge; wheelhouse: folder of other wheels that go along, or of folders
+    3.10, 3.12 for each Python as `make wheelhouse` makes them; None for none; texts: other files by their content. Raises DeviceError for a tool that is no wheel.
     """
     match = _WHEEL.fullmatch(tool.name)
     if match is None or not tool.name.startswith("dreamvla_edge-") or not tool.is_file():
@@ -67,7 +67,9 @@ def pack(
     hashes = {f"bundle/{name}": digest for name, digest in bundle.manifest.files.items()}
     others = {f"wheels/{tool.name}": tool}
     if wheelhouse is not None:
-        wheels = [w for w in sorted(wheelhouse.glob("*.whl")) if _fits(w.name, python)]
+        own = wheelhouse / ".".join(python.split(".")[:2])
+        found = sorted((own if own.is_dir() else wheelhouse).glob("*.whl"))
+        wheels = [wheel for wheel in found if _fits(wheel.name, python)]
         ours = {w for w in wheels if w.name.startswith("dreamvla_edge-")}
         others |= {f"wheels/{wheel.name}": wheel for wheel in wheels if wheel not in ours}
     if not any(path.startswith(PIP) for path in others):

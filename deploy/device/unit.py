@@ -21,6 +21,8 @@ ExecStart={base}/current/venv/bin/dreamvla serve {base}/current/bundle \
 --backend ${{DREAMVLA_BACKEND}}
 RuntimeDirectory=dreamvla/%i
 RuntimeDirectoryMode=0700
+# A guardian that `dreamvla run` has started for this robot has its socket there too.
+RuntimeDirectoryPreserve=yes
 # Loading a policy, and timing it before it drives, take longer than a step.
 TimeoutStartSec=300
 WatchdogSec=60

@@ -75,7 +75,9 @@ def test_a_wrong_board(boards: Made) -> None:
     assert done.returncode == DEVICE_ERROR
     found, expected, cure = cure_of(done.stderr)
     assert "L4T 35.4.1, JetPack 5" in found and "JetPack 6.1" in expected and "SDK" in cure
-    assert told["hosts"][board.host]["result"] == "failed"
+    row = told["hosts"][board.host]
+    assert row["result"] == "failed" and cure == row["cure"]
+    assert [r["name"] for r in row["preflight"] if r["level"] == "error"] == ["jetpack"]
     assert not board.base.exists()
 
 

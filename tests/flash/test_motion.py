@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,18 +78,20 @@ def test_flash_sees_a_run_that_somebody_else_started(
     before, bench = moving.current, moving.bench
     robot = "/etc/dreamvla/arm/robot.toml"
     line = f"{TOOL} run /opt/dreamvla/arm/current/bundle --robot {robot} --instruction push"
-    with subprocess.Popen(
-        ["ssh", moving.host, line], env=bench.environment, stdin=subprocess.DEVNULL
-    ) as run:
+    command = ["ssh", moving.host, line]
+    run = subprocess.Popen(command, env=bench.environment, stdin=subprocess.DEVNULL)
+    try:
         assert moves(moving)
         words = (other("second"), moving.host, "--service-user", "root", "--offline")
         refused = bench.flash(*words, "--wheel", made.wheel)
-        assert refused.returncode == EXIT_CODES["DeviceError"]
+        assert refused.returncode == EXIT_CODES["DeviceError"], refused.stdout
         assert "the arm moves (its guardian is in" in refused.stderr
         assert moving.current == before
         done = bench.flash(*words, "--wheel", made.wheel, "--stop-arm")
         assert done.returncode == 0, done.stderr
-        moving.ssh(TOOL, "arm", "monitor", robot, "--seconds", "1", "--json")
-        moving.ssh("pkill", "-f", "dreamvla run")
-        run.wait(60)
+        told = moving.ssh(TOOL, "arm", "monitor", robot, "--seconds", "1", "--json")
+        assert json.loads(told)["state"] == "STOP"
+    finally:
+        run.kill()
+        run.wait()
     assert moving.current != before
