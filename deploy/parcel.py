@@ -54,7 +54,8 @@ def pack(
     """The release of a bundle for a device with this Python (3.10.12).
 
     tool: wheel of dreamvla-edge; wheelhouse: folder of other wheels that go along, or of folders
-    3.10, 3.12 for each Python as `make wheelhouse` makes them; None for none; texts: other files by their content. Raises DeviceError for a tool that is no wheel.
+    3.10, 3.12 for each Python as `make wheelhouse` makes them; None for none; texts: other files
+    by their content. Raises DeviceError for a tool that is no wheel.
     """
     match = _WHEEL.fullmatch(tool.name)
     if match is None or not tool.name.startswith("dreamvla_edge-") or not tool.is_file():

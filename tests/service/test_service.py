@@ -6,21 +6,31 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from commands import PROGRAM
 from desk import PATIENT_S, SO101, Desk, until
+from dreamvla_edge.cli.service import Service
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.deploy.control_server import ControlServer
 from dreamvla_edge.deploy.device.control import ask
+from dreamvla_edge.deploy.engine import build_engines
 from dreamvla_edge.deploy.notify import notify
+from dreamvla_edge.kernels import cuda_device
+from dreamvla_edge.kernels.emulation.emulation import Memory
+from dreamvla_edge.runtime.backends.engine import engine_key
+from dreamvla_edge.runtime.backends.shapes import shapes
+from dreamvla_edge.runtime.bundle import open_bundle
 from dreamvla_edge.sim.writes import read_writes
+from recorded_tensorrt import VERSIONS, Recorded
 
 GOAL = 42
 START = {"order": "start", "instruction": "push the red block", "speed": 0.5}
@@ -154,6 +164,43 @@ def test_a_policy_that_does_not_load(
         assert service.ask(**START) == {"error": error}
         assert service.end() == 0
     assert "rx" not in desk.log.read_text()
+
+
+class Gpu:
+    """As much of a CudaDevice as loading an engine needs."""
+
+    architecture, multiprocessors, stream = "sm_87", 8, 1
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Memory:
+        """In the host's memory."""
+        return Memory(np.zeros(max(1, int(np.prod(shape))), dtype))
+
+
+def test_an_engine_of_another_power_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads in the mode that it was built in; in another the service waits with the cure."""
+    bundle = open_bundle(BUNDLE)
+    specs = bundle.manifest.subgraphs
+    uses = {name: shapes(bundle.manifest.network, name, specs[name]) for name in specs}
+    api = Recorded(VERSIONS[0], uses)
+    monkeypatch.setitem(sys.modules, "tensorrt", api)
+    monkeypatch.setattr(cuda_device, "CudaDevice", Gpu)
+    monkeypatch.setenv("DREAMVLA_ENGINES", str(tmp_path / "engines"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    nvpmodel = tmp_path / "nvpmodel"
+    errors = []
+    for mode in ("25W", "15W"):
+        nvpmodel.write_text(f"#!/bin/sh\necho 'NV Power Mode: {mode}'\n")
+        nvpmodel.chmod(0o755)
+        if mode == "25W":
+            key = engine_key(bundle.path, api.__version__, "sm_87", 8)
+            assert key.power_mode == mode
+            build_engines(bundle, key, lambda: 10**12)
+        service = Service(BUNDLE, tmp_path / "robot.toml", "tensorrt")
+        service._load()
+        errors.append(service.answer({"order": "status"})["error"])
+    assert errors[0] is None
+    assert "no engine for" in errors[1]["found"] and "power mode 15W" in errors[1]["expected"]
+    assert errors[1]["cure"].startswith("flash the bundle again")
 
 
 def test_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
