@@ -106,6 +106,7 @@ def test_golden_data_that_fails(boards: Made, board: Board, other: Callable[...,
     assert board.status()["state"] == "stop" and before in board.status()["bundle"]
 
 
+@pytest.mark.slow
 def test_a_latency_gate_that_fails(boards: Made, board: Board, other: Callable[..., Path]) -> None:
     """0.1 ms is beyond every machine; the figure is told, and nothing switched."""
     before = board.current
@@ -116,6 +117,7 @@ def test_a_latency_gate_that_fails(boards: Made, board: Board, other: Callable[.
     assert board.current == before and board.steps[-1] == "gated"
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_come_up(
     boards: Made, board: Board, other: Callable[..., Path], tmp_path: Path
 ) -> None:

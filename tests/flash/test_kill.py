@@ -61,7 +61,7 @@ def agent_killed(boards: Made, board: Board, bundle: Path, place: object) -> boo
     return code != 0
 
 
-@pytest.mark.parametrize("place", ["/current", "+/current"])
+@pytest.mark.parametrize("place", [pytest.param("/current", marks=pytest.mark.slow), "+/current"])
 def test_the_agent_killed_at_the_switch(
     boards: Made, board: Board, other: Callable[..., Path], place: str
 ) -> None:
@@ -104,6 +104,7 @@ def host_killed(boards: Made, board: Board, bundle: Path, when: Callable[[], boo
         os.killpg(program.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_the_host_killed_in_the_transfer(
     boards: Made, board: Board, other: Callable[..., Path]
 ) -> None:

@@ -47,6 +47,7 @@ def moves(board: Board) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_flash_refuses_while_the_service_drives(
     made: Made, moving: Board, other: Callable[..., Path]
 ) -> None:
