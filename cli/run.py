@@ -61,6 +61,7 @@ _SHOW_S = 0.2
     "--record", type=click.Path(path_type=Path), help="Folder for a recording of the run."
 )
 @click.option("--lossless", is_flag=True, help="Record frames as PNG instead of JPEG.")
+@click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
 @click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
 @click.option("--no-realtime", is_flag=True, help="Do not ask for real-time scheduling.")
 @click.option("--force", is_flag=True, help="Run although arm, cameras and bundle do not match.")
@@ -77,6 +78,7 @@ def command(
     limp: bool,
     record: Path | None,
     lossless: bool,
+    backend: str,
     threads: int | None,
     no_realtime: bool,
     force: bool,
@@ -102,6 +104,7 @@ def command(
         time_base=time_base,  # type: ignore[arg-type]
         record=record,
         lossless=lossless,
+        backend=backend,
         threads=threads,
         sampler=sampler,
         force=force,

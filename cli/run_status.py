@@ -27,6 +27,7 @@ class Status:
         self._start_s = time.monotonic()
         self._decided_s: deque[float] = deque(maxlen=_RECENT)
         self._decisions, self._factor = 0, base.factor
+        self._step_ms: deque[float] = deque(maxlen=_REPORTS)
         self._worst_error_m = 0.0
         self._seen = -1
         self._cycles = 0
@@ -42,6 +43,8 @@ class Status:
         self._decisions += 1
         self._factor = decision.step.speed
         self._decided_s.append(time.monotonic())
+        spans = decision.step.spans
+        self._step_ms.append(1e3 * (spans["motion"][1] - spans["policy"][0]))
         self._worst_error_m = max(self._worst_error_m, decision.step.position_error_m)
 
     def reported(self, reports: list[Any]) -> None:
@@ -97,6 +100,7 @@ class Status:
         return {
             "decisions": self._decisions,
             "rate_hz": self.rate_hz,
+            "step_ms": {f"p{percent}": self._took_ms(percent) for percent in (50, 95, 99)},
             "time_base": self._time_base,
             "speed_factor": self._factor,
             "guardian_cycles": self._cycles,
@@ -116,6 +120,10 @@ class Status:
                 for at_s, state, reason in self._states
             ],
         }
+
+    def _took_ms(self, percent: float) -> float | None:
+        """So many percent of the last steps took at most so long, from pictures to waypoints."""
+        return float(np.percentile(self._step_ms, percent)) if self._step_ms else None
 
     def _late_ms(self, percent: float) -> float:
         """So many percent of the cycles began at most so much too late [ms]."""

@@ -56,6 +56,7 @@ class Wishes:
     threads: int | None = None
     sampler: str | None = None
     force: bool = False
+    backend: str = "onnxruntime"
     bus_log: Path | None = None
     seed: int | None = None
 
@@ -89,11 +90,16 @@ class Session:
 
 @contextmanager
 def session(
-    bundle: Bundle, robot_file: Path, wishes: Wishes, progress: Callable[[str], None]
+    bundle: Bundle,
+    robot_file: Path,
+    wishes: Wishes,
+    progress: Callable[[str], None],
+    loaded: Policy | None = None,
 ) -> Iterator[Session]:
     """Opens everything; at the end, however it comes, the arm is held (or limp, if wished).
 
-    Raises what its parts raise.
+    loaded: the bundle's policy where somebody has it already, and keeps it. Raises what its parts
+    raise.
     """
     robot = load_robot(robot_file)
     description = describe(robot, robot_file.parent)
@@ -106,7 +112,9 @@ def session(
         cameras = stack.enter_context(CameraPair.open(sources, manifest.specification.cameras))
         progress("loading the policy")
         sampler = replacement(manifest, wishes.sampler)
-        policy = stack.enter_context(Policy(bundle, threads=wishes.threads, sampler=sampler))
+        policy = loaded or stack.enter_context(
+            Policy(bundle, wishes.backend, threads=wishes.threads, sampler=sampler)
+        )
         policy.reset(wishes.instruction)
         progress("timing the policy")
         sight = _first_sight(cameras)

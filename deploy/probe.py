@@ -70,7 +70,8 @@ def probe(places: Any = PLACES, root: Path = Path("/")) -> dict[str, Any]:
 
 def board(root: Path) -> dict[str, Any]:
     """Of the device tree: a PC has none."""
-    tree = root / "proc/device-tree"
+    tree = root / "proc/device-tree"  # usually a link to the other
+    tree = tree if tree.exists() else root / "sys/firmware/devicetree/base"
     return {
         "model": _text(tree / "model").rstrip("\0"),
         "compatible": [name for name in _text(tree / "compatible").split("\0") if name],

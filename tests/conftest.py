@@ -40,7 +40,7 @@ _REAL_TIME = (
     ("guardian", "guardian_parts", "recording", "sim_bus"),
     (
         *("arms", "calibrate/test_accept_robot.py", "cameras"),
-        *("cli/test_demo.py", "cli/test_run.py", "robot"),
+        *("cli/test_demo.py", "cli/test_run.py", "robot", "service"),
     ),
 )
 """Tests whose processes must not be late for each other: each group is one process's alone."""

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
 # kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
-# kernels in emulation), OpenSSH's server, GStreamer's command line, a browser for the
-# pages, and something that draws a scene without a screen.
+# kernels in emulation), GStreamer's command line, OpenSSH and systemd's checker (doctor, flash),
+# a browser for the pages, and something that draws a scene without a screen.
 #
 #   tools/system.sh         all of it
 #   tools/system.sh draw    the last of it alone, for the demo
@@ -23,6 +23,7 @@ elif [ "${1:-}" != draw ]; then
     command -v chromium >/dev/null || missing+=(chromium)
     command -v ssh-keygen >/dev/null || missing+=(openssh-client)
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi
 if [ "${1:-}" != arm64 ]; then

@@ -16,6 +16,8 @@ from dreamvla_edge.runtime.robot import VIRTUAL, load_robot
 
 from .message import REPORT, Command, MessageError, Order, decode_report, encode, readable
 
+_SERVICES, _SERVICES_RUN = Path("/etc/dreamvla"), Path("/run/dreamvla")
+"""Settings of robots that have a service, and where systemd gives each service a folder."""
 _LONGEST_FOLDER = 80
 """The kernel takes 107 bytes as the path of a socket, and the name of the file has 24."""
 
@@ -24,13 +26,17 @@ def socket_path(robot: Path) -> Path:
     """Where the guardian of a robot file listens, for this user. Raises RobotError.
 
     There is one per serial port, by the name that the robot file gives: a cable that is plugged
-    in again may get another device. Every robot file has a virtual arm of its own.
+    in again may get another device. Every robot file has a virtual arm of its own. The robot of a
+    service that is up has the service's folder, so that a login finds what the service started.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     shared = Path(f"/tmp/dreamvla-edge-{os.getuid()}")
     folder = Path(runtime) / "dreamvla-edge" if runtime else shared
     if len(os.fsencode(folder)) > _LONGEST_FOLDER:
         folder = shared
+    settings = robot.resolve().parent
+    if settings.parent == _SERVICES and (_SERVICES_RUN / settings.name).is_dir():
+        folder = _SERVICES_RUN / settings.name
     port = load_robot(robot).arm.port
     arm = f"{port} of {robot.resolve()}" if port == VIRTUAL else port
     return folder / f"{hashlib.sha256(arm.encode()).hexdigest()[:16]}.socket"

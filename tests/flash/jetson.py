@@ -1,0 +1,129 @@
+"""A board to flash: a real sshd in namespaces of its own, where this machine looks like a Jetson.
+
+    unshare --mount --net --pid --fork --kill-child --mount-proc python jetson.py FOLDER FD JETPACK
+
+FOLDER: empty, keeps everything that is written; FD: a socket that listens on the loopback
+device outside, the only way in or out; JETPACK: a key of BOARDS. What differs from a Jetson: the
+processor, no TensorRT, no systemd (bin/systemctl stands in for it), and Python is that of the
+tests, whose packages play those of the system.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+BOARDS = {
+    "5": ("# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref", "orin", "tegra234"),
+    "6": ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic", "orin", "tegra234"),
+    "7": ("# R38 (release), REVISION: 2.0, GCID: 41844464, BOARD: generic", "thor", "tegra264"),
+}
+"""JetPack → first line of /etc/nv_tegra_release, and what the device tree names."""
+MODELS = {
+    "orin": "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
+    "thor": "NVIDIA Jetson AGX Thor Developer Kit",
+}
+_POWER = """\
+< PARAM TYPE=FILE NAME=CPU_ONLINE >
+CORE_0 /sys/devices/system/cpu/cpu0/online
+< POWER_MODEL ID=0 NAME=15W >
+CPU_ONLINE CORE_0 1
+GPU MAX_FREQ 612000000
+< POWER_MODEL ID=1 NAME=25W >
+CPU_ONLINE CORE_0 1
+GPU MAX_FREQ 918000000
+< PM_CONFIG DEFAULT=1 >
+"""
+_SSHD = """\
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/client_key.pub
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+StrictModes no
+UsePAM no
+PidFile none
+LogLevel ERROR
+"""
+
+
+def main() -> None:
+    """Becomes the board and lets people in until it is killed."""
+    folder, listener, jetpack = (
+        Path(sys.argv[1]),
+        socket.socket(fileno=int(sys.argv[2])),
+        sys.argv[3],
+    )
+    disguise(folder, jetpack)
+    config = folder / "sshd_config"
+    config.write_text(_SSHD.format(folder=folder))
+    command = ["/usr/sbin/sshd", "-i", "-e", "-f", str(config)]
+    log = os.open(folder / "sshd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    print("ready", flush=True)
+    while True:
+        if select.select([listener], [], [], 0.2)[0]:
+            connection, _ = listener.accept()
+            number = connection.fileno()
+            actions = [(os.POSIX_SPAWN_DUP2, number, 0), (os.POSIX_SPAWN_DUP2, number, 1)]
+            actions.append((os.POSIX_SPAWN_DUP2, log, 2))
+            os.posix_spawn(command[0], command, dict(os.environ), file_actions=actions)
+            connection.close()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:  # process 1 of its namespace buries all
+                pass
+        except ChildProcessError:
+            pass
+
+
+def disguise(folder: Path, jetpack: str) -> None:
+    """Mounts what makes the difference; nothing of it is seen outside."""
+    release, chip, processor = BOARDS[jetpack]
+    for place in ("/etc", "/var", "/usr/local/sbin"):
+        cover(folder, place, place)
+    base = sysconfig.get_path("purelib", "posix_prefix", _base_variables())
+    cover(folder, base, sysconfig.get_path("purelib"))
+    for path in Path(base).glob("*dreamvla_edge*"):
+        path.unlink() if path.is_file() else subprocess.run(["rm", "-r", str(path)], check=True)
+    for name in (".bashrc", ".profile"):  # what people put on the PATH here, a board has not
+        if (Path.home() / name).exists():
+            subprocess.run(["mount", "--bind", "/dev/null", str(Path.home() / name)], check=True)
+    for place in ("/opt", "/run"):
+        (folder / place[1:]).mkdir(exist_ok=True)
+        subprocess.run(["mount", "--bind", str(folder / place[1:]), place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/sys/firmware"], check=True)
+    tree = Path("/sys/firmware/devicetree/base")
+    tree.mkdir(parents=True)
+    (tree / "model").write_bytes(MODELS[chip].encode() + b"\0")
+    (tree / "compatible").write_bytes(f"nvidia,{chip}\0nvidia,{processor}\0".encode())
+    Path("/etc/nv_tegra_release").write_text(release + "\n")
+    Path("/etc/nvpmodel.conf").write_text(_POWER)
+    for place in ("/run/sshd", "/run/systemd/system", "/var/lib/nvpmodel"):
+        Path(place).mkdir(parents=True, exist_ok=True)
+    Path("/var/lib/nvpmodel/status").write_text("pmode:0001\n")
+    for tool in (Path(__file__).with_name("bin")).iterdir():
+        text = tool.read_text().replace("@PYTHON@", str(Path(sys.executable).resolve()))
+        place = Path("/usr/local/sbin") / tool.name
+        place.write_text(text)
+        place.chmod(0o755)
+
+
+def cover(folder: Path, place: str, lower: str) -> None:
+    """Lays a layer over a folder that takes what is written there."""
+    layer = folder / "layers" / place.strip("/").replace("/", "-")
+    for name in ("upper", "work"):
+        (layer / name).mkdir(parents=True, exist_ok=True)
+    options = f"lowerdir={lower},upperdir={layer}/upper,workdir={layer}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, place], check=True)
+
+
+def _base_variables() -> dict[str, str]:
+    return {"base": sys.base_prefix, "platbase": sys.base_prefix}
+
+
+if __name__ == "__main__":
+    main()
