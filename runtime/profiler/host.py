@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamvla_edge.runtime.profiler.matmul_model import matmul_model
+from dreamvla_edge.runtime.profiler.matmul_model import matmul_model, pair_model
 from dreamvla_edge.runtime.profiler.roofline import Roof
 
+Array = npt.NDArray[Any]
 SECONDS = 0.2
 """Repetitions of one measurement go on for this long; the shortest counts."""
 SHAPES = ((12, 768, 3072), (93, 1024, 4096), (394, 768, 3072), (1024, 1024, 1024))
@@ -57,10 +58,18 @@ def rate(shape: tuple[int, int, int], threads: int, kind: str = "fp32") -> float
     return 2.0 * rows * inner * columns / shortest(run)
 
 
-def product(
-    x: npt.NDArray[Any], weights: list[npt.NDArray[Any]], threads: int
-) -> Callable[[], Any]:
-    """Runs the products of x with each of the weights, once a call, with nothing copied."""
+def product(x: Array, weights: Sequence[Array], threads: int) -> Callable[[], object]:
+    """Runs the products of x with each of the weights, once a call."""
+    return _running(matmul_model(weights), {"x": x}, threads)
+
+
+def pair(x: Array, w: Array, threads: int) -> Callable[[], object]:
+    """Runs the products of x (n, rows, inner) with w (n, inner, columns), once a call."""
+    return _running(pair_model(x.shape, w.shape), {"x": x, "w": w}, threads)
+
+
+def _running(model: bytes, inputs: Mapping[str, Array], threads: int) -> Callable[[], object]:
+    """Runs a model with nothing copied."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -68,12 +77,12 @@ def product(
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = ort.InferenceSession(
-        matmul_model(weights), options, providers=["CPUExecutionProvider"]
-    )
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    given = ort.OrtValue.ortvalue_from_numpy(x)  # the binding does not keep it alive
-    binding.bind_ortvalue_input("x", given)
+    # The binding does not keep its inputs alive; `run` does.
+    given = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
+    for name, value in given.items():
+        binding.bind_ortvalue_input(name, value)
     for output in session.get_outputs():
         binding.bind_output(output.name)
 

@@ -28,9 +28,25 @@ def matmul_model(weights: Sequence[npt.NDArray[Any]]) -> bytes:
         names = _text(1, "x") + _text(1, f"w{number}") + _text(2, f"y{number}")
         nodes.append(_part(1, names + _text(4, operator)))
         constants.append(_part(5, _constant(f"w{number}", weight)))
-        outputs.append(_part(12, _value(f"y{number}", made, weight.shape[1])))
+        outputs.append(_part(12, _value(f"y{number}", made, "rows", weight.shape[1])))
     graph = b"".join(nodes) + _text(2, "products") + b"".join(constants)
-    graph += _part(11, _value("x", given, weights[0].shape[0])) + b"".join(outputs)
+    graph += _part(11, _value("x", given, "rows", weights[0].shape[0])) + b"".join(outputs)
+    return _model(graph)
+
+
+def pair_model(x: tuple[int, int, int], w: tuple[int, int, int]) -> bytes:
+    """A model with the product y = x · w of two inputs of float32 of these shapes.
+
+    One product for each of the first axis, as attention has one for each head.
+    """
+    node = _text(1, "x") + _text(1, "w") + _text(2, "y") + _text(4, "MatMul")
+    made = (x[0], x[1], w[2])
+    graph = _part(1, node) + _text(2, "pair") + _part(11, _value("x", 1, *x))
+    graph += _part(11, _value("w", 1, *w)) + _part(12, _value("y", 1, *made))
+    return _model(graph)
+
+
+def _model(graph: bytes) -> bytes:
     return _number(1, 10) + _part(7, graph) + _part(8, _text(1, "") + _number(2, 20))
 
 
@@ -40,9 +56,10 @@ def _constant(name: str, array: npt.NDArray[Any]) -> bytes:
     return dims + _number(2, _TYPES[array.dtype]) + _text(8, name) + _part(9, array.tobytes())
 
 
-def _value(name: str, type: int, columns: int) -> bytes:
-    """A ValueInfoProto of a matrix with any number of rows."""
-    shape = _part(1, _text(2, "rows")) + _part(1, _number(1, columns))
+def _value(name: str, type: int, *lengths: int | str) -> bytes:
+    """A ValueInfoProto; a length that is a name varies."""
+    axes = (_text(2, n) if isinstance(n, str) else _number(1, n) for n in lengths)
+    shape = b"".join(_part(1, axis) for axis in axes)
     return _text(1, name) + _part(2, _part(1, _number(1, type) + _part(2, shape)))
 
 
