@@ -17,11 +17,12 @@ def run(model: bytes, **inputs: np.ndarray) -> list[np.ndarray]:
     return list(session.run(None, inputs))
 
 
-def test_products_with_weights() -> None:
-    """One input, three weights; sizes that need one, two and three bytes in the file."""
+@pytest.mark.parametrize("columns", [127, 128, 300, 20_000])
+def test_products_with_weights(columns: int) -> None:
+    """One input, three weights; lengths that need one, two and three bytes in the file."""
     random = np.random.default_rng(0)
     x = random.standard_normal((3, 200), np.float32)
-    weights = [random.standard_normal((200, 300), np.float32) for _ in range(3)]
+    weights = [random.standard_normal((200, columns), np.float32) for _ in range(3)]
     for y, w in zip(run(matmul_model(weights), x=x), weights, strict=True):
         np.testing.assert_allclose(y, x @ w, rtol=0, atol=1e-4)  # sums of 200 in another order
 
