@@ -46,11 +46,9 @@ def agree(bundle: Bundle, config: ModelConfig) -> None:
             expected = wanted[name][use]
             assert found.gflop == pytest.approx(expected.gflop, rel=SHARE), (name, use)
             assert shapes_of(found) == shapes_of(expected), (name, use)
-            # The formulas leave out biases, norms and positions: little, but most of a small tensor.
-            assert expected.weight_mb <= found.weight_mb <= 1.05 * expected.weight_mb + 0.2, (
-                name,
-                use,
-            )
+            # The formulas leave out biases, norms and positions, most of a small tensor.
+            most = 1.3 * expected.weight_mb + 0.1
+            assert expected.weight_mb <= found.weight_mb <= most, (name, use)
             assert found.cache_mb == pytest.approx(expected.cache_mb, rel=SHARE), (name, use)
             assert spec.gflop[use] == found.gflop
 
