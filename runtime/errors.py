@@ -77,3 +77,7 @@ class DataError(DreamvlaError):
 
 class DeviceError(DreamvlaError):
     """A device cannot be reached, or is not as it must be."""
+
+
+class BoardError(DreamvlaError):
+    """A board or power mode is unknown, or cannot do what is asked of it."""

@@ -69,6 +69,12 @@ def test_layers_are_bytes(made: Bundle, shipped: Bundle) -> None:
         weights = [t for t in quantized if len(t.dims) == 2]
         assert len(weights) == before - kept
         assert max(abs(onnx.numpy_helper.to_array(t).astype(int)).max() for t in weights) == 63
+        was, now = shipped.manifest.subgraphs[name].work, made.manifest.subgraphs[name].work
+        for use, work in now.items():
+            assert work.gflop == was[use].gflop and work.weight_mb < 0.35 * was[use].weight_mb
+            # Attention's products have no weights and stay.
+            assert {p.format for p in work.products if p.weights is None} == {"fp32"}
+            assert work.operations["int8"] > 0.7 * sum(work.operations.values())
 
 
 def test_what_was_seen_is_kept(made: Bundle, shipped: Bundle, recordings: Path) -> None:
