@@ -31,10 +31,11 @@ _NEXT_FRAME_S, _PAUSE_S = 0.002, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One step: what was seen and what became of it."""
+    """One step: what was seen and what became of it; sequence: of the command that was sent."""
 
     sight: Sight
     step: Step
+    sequence: int
 
 
 class Pilot:
@@ -140,11 +141,13 @@ class Pilot:
         report = self._watch.report_at(observed_ns)  # now: after the policy it may be forgotten
         state = self._state_of(report)
         noise = self._noise()
+        captured_s = time.monotonic()
         chunk = self._policy.act(sight.primary.image, sight.wrist.image, state, noise)
         thought_s = time.monotonic()
         way = self._route(chunk, report, observed_ns)
-        sent = self._watch.drive(observed_ns, way.waypoints)
-        if not sent:
+        routed_s = time.monotonic()
+        sequence = self._watch.drive(observed_ns, way.waypoints)
+        if sequence is None:
             self._pausing = True
             return None
         step = Step(
@@ -161,8 +164,9 @@ class Pilot:
             gripper=np.array([waypoint.gripper for waypoint in way.waypoints]),
             spans={
                 "policy": (begin_s, thought_s),
-                "motion": (thought_s, time.monotonic()),
-                **{f"policy.{name}": span for name, span in chunk.spans.items()},
+                "capture": (observed_ns / 1e9, captured_s),
+                **chunk.spans,
+                "kinematics": (thought_s, routed_s),
             },
             noise=noise,
             position_error_m=way.position_error_m,
@@ -173,7 +177,7 @@ class Pilot:
         self._record_frames(sight)
         if self._recorder is not None:
             self._recorder.step(step)
-        return Decision(sight, step)
+        return Decision(sight, step, sequence)
 
     def _noise(self) -> NDArray[np.float32] | None:
         """Drawn here, not in the policy: a recording keeps it, so that a replay can be exact."""
