@@ -14,6 +14,7 @@ from dreamvla_edge.runtime.bundle import Bundle, open_bundle, sha256
 from dreamvla_edge.runtime.errors import PlanError
 from dreamvla_edge.runtime.manifest import (
     MANIFEST_NAME,
+    SCHEMA_VERSION,
     Manifest,
     Quantization,
     SamplerSpec,
@@ -27,6 +28,7 @@ from .layers import layers_of
 from .observe import Seen
 from .plan import QuantPlan, require_fit
 from .rewrite import FORMS, rewritten
+from .work import counted
 
 RANGES = "calibration/activations.npz"
 _ROOM = 1.5
@@ -90,13 +92,18 @@ def quantize(
                 continue
             progress(f"quantizing {name}")
             changed = rewritten(onnx.load(bundle.model(name)), choice, seen.get(name, {}))
+            files = _save(changed, name, folder, specs)
             specs[name] = msgspec.structs.replace(
-                specs[name], precision=choice.precision, files=_save(changed, name, folder, specs)
+                specs[name],
+                precision=choice.precision,
+                files=files,
+                work=counted(folder / files[0], manifest.network, name),
             )
         (folder / RANGES).parent.mkdir(exist_ok=True)
         observe.save(seen, folder / RANGES)
         made = msgspec.structs.replace(
             manifest,
+            schema_version=SCHEMA_VERSION,
             sampler=manifest.sampler and (sampler or manifest.sampler),
             subgraphs=specs,
             quantization=Quantization(

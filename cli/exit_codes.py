@@ -21,6 +21,7 @@ EXIT_CODES = {
     "PlanError": 17,
     "AcceptanceError": 18,
     "DataError": 19,
+    "BoardError": 20,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import onnx
 
+from dreamvla_edge.calibrate.work import counted
 from dreamvla_edge.model.checkpoint import load_network
 from dreamvla_edge.model.config import ModelConfig
 from dreamvla_edge.model.errors import CheckpointError
@@ -44,7 +45,6 @@ from .golden import record_golden
 from .progress import Progress, silent
 from .subgraphs import subgraphs
 from .tokenizer import write_tokenizer
-from .work import count_gflop
 from .write import write_onnx
 
 TOLERANCE = 1e-5
@@ -105,24 +105,26 @@ def _write(
     """All files but the manifest."""
     specification = data_set.specification
     preprocessing = Preprocessing(size=network.config.image_size)
+    spec = _network_spec(network.config)
     parts, specs = subgraphs(network), {}
     for number, part in enumerate(parts, 1):
         progress(f"writing {part.name} ({number} of {len(parts)})")
         files = write_onnx(part, folder)
         inputs, outputs = _tensor_specs(folder / files[0])
+        work = counted(folder / files[0], spec, part.name)
         specs[part.name] = SubgraphSpec(
             files=files,
             inputs=inputs,
             outputs=outputs,
             precision="fp32",
             tolerance=_tolerance(network.config),
-            gflop=count_gflop(network, part),
+            gflop={use: one.gflop for use, one in work.items()},
+            work=work,
         )
     write_tokenizer(folder / TOKENIZER_NAME)
     progress("recording golden data with the network")
     tokenizer = Tokenizer(folder / TOKENIZER_NAME)
     golden = record_golden(network, specification, preprocessing, tokenizer)
-    spec = _network_spec(network.config)
     golden["contract_sha256"] = np.array(contract_sha256(spec, specification, preprocessing))
     np.savez_compressed(folder / GOLDEN_NAME, **golden)  # type: ignore[arg-type]
     progress("hashing")

@@ -73,3 +73,7 @@ class AcceptanceError(DreamvlaError):
 
 class DataError(DreamvlaError):
     """Data for calibration is empty, damaged or not of this arm."""
+
+
+class BoardError(DreamvlaError):
+    """A board or power mode is unknown, or cannot do what is asked of it."""

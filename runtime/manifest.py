@@ -11,9 +11,13 @@ import msgspec
 
 from .preprocess import Preprocessing
 from .specification import Contract, Specification
+from .work import Work
 
-SCHEMA_VERSION = 1
-"""Version of the bundle that this code writes; it opens this one and the one before."""
+SCHEMA_VERSION = 2
+"""Version of the bundle that this code writes; it opens this one and the one before.
+
+2: subgraphs have `work`; 1 had only `gflop`.
+"""
 
 MANIFEST_NAME = "bundle.json"
 
@@ -26,12 +30,13 @@ class TensorSpec(Contract, frozen=True):
     shape: tuple[int | str, ...]
 
 
-class SubgraphSpec(Contract, frozen=True):
+class SubgraphSpec(Contract, frozen=True, omit_defaults=True):
     """One ONNX file.
 
     files: the model first, then its external data; tolerance: largest error allowed to the
     PyTorch network, relative to the largest magnitude of the output; gflop: work of each use of
-    the subgraph (2 per multiply-add of matrix products).
+    the subgraph (2 per multiply-add of matrix products); work: what each use does, counted from
+    the graph, empty in a bundle of schema version 1.
     """
 
     files: tuple[str, ...]
@@ -40,6 +45,7 @@ class SubgraphSpec(Contract, frozen=True):
     precision: Literal["fp32", "fp16", "int8", "uint8", "fp8", "w8", "w4"]
     tolerance: float
     gflop: dict[str, float]
+    work: dict[str, Work] = {}
 
 
 class DreamSpec(Contract, frozen=True):

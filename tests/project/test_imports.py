@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "kernels": set(),
     "runtime": set(),  # and kernels, inside its TensorRT back end
-    "export": {"model", "runtime", "kernels"},
+    "export": {"calibrate", "model", "runtime", "kernels"},
     "calibrate": {"runtime"},
     "deploy": {"runtime", "kernels"},
     "demo": set(),
