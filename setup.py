@@ -30,5 +30,6 @@ setup(
         "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"],
         "dreamvla_edge.kernels": ["cuda/*", "emulation/*.cpp", "emulation/*.h"],
         "dreamvla_edge.runtime.arms": ["*.toml"],
+        "dreamvla_edge.runtime.profiler": ["*.toml"],
     },
 )
