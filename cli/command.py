@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "Check that a bundle computes what the network computes.",
     "quantize": "Make a smaller, faster bundle that acts the same.",
     "build": "Build TensorRT's engines of a bundle.",
+    "profile": "Show where the time goes, from the camera's stamp to the last serial byte.",
     "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",

@@ -22,6 +22,7 @@ EXIT_CODES = {
     "AcceptanceError": 18,
     "DataError": 19,
     "BoardError": 20,
+    "ProfileError": 23,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

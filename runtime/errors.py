@@ -77,3 +77,7 @@ class DataError(DreamvlaError):
 
 class BoardError(DreamvlaError):
     """A board or power mode is unknown, or cannot do what is asked of it."""
+
+
+class ProfileError(DreamvlaError):
+    """A profile cannot be read, or could not be measured."""

@@ -17,6 +17,7 @@ from dreamvla_edge.runtime.chunk import action_use, executed
 from dreamvla_edge.runtime.guardian.message import State
 from dreamvla_edge.runtime.guardian.report import reading_of
 from dreamvla_edge.runtime.policy import Chunk, Policy
+from dreamvla_edge.runtime.profiler.stage_ring import StageRing
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.step import Observation, Step
 
@@ -42,8 +43,9 @@ class Pilot:
     """A policy at the arm.
 
     watch: connected to the guardian; base: see `time_base`; recorder: of what is seen and
-    decided, None for no recording; seed: of the sampler's noise. Raises ArmError if the bundle's
-    actions or states name something that the arm does not have.
+    decided, None for no recording; seed: of the sampler's noise; ring: for those who want to see
+    where the time goes. Raises ArmError if the bundle's actions or states name something that the
+    arm does not have.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Pilot:
         base: TimeBase,
         recorder: Recorder | None = None,
         seed: int | None = None,
+        ring: StageRing | None = None,
     ) -> None:
+        self._ring = ring
         self._policy, self._description = policy, description
         self._cameras, self._watch = cameras, watch
         self._recorder, self._random = recorder, np.random.default_rng(seed)
@@ -74,6 +78,11 @@ class Pilot:
     def factor(self) -> float:
         """Of the speed: 1 as in training, below it slower."""
         return self._pace.factor
+
+    @property
+    def next_s(self) -> float:
+        """When the next step is due, monotonic [s]."""
+        return self._pace.next_s
 
     @property
     def instruction(self) -> str:
@@ -177,6 +186,8 @@ class Pilot:
         self._record_frames(sight)
         if self._recorder is not None:
             self._recorder.step(step)
+        if self._ring is not None:
+            self._ring.note(sequence, step.spans)
         return Decision(sight, step, sequence)
 
     def _noise(self) -> NDArray[np.float32] | None:

@@ -1,0 +1,266 @@
+"""`dreamvla profile`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from .bundle_path import BundlePath
+from .command import example, shared_options
+from .report import Report
+from .sampler_name import sampler_option
+
+if TYPE_CHECKING:
+    from dreamvla_edge.runtime.bundle import Bundle
+    from dreamvla_edge.runtime.profiler.profile import Profile
+    from dreamvla_edge.runtime.profiler.roofline import Roof
+
+    from .profile_run import Asked, Run
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "us": 1e-6, "µs": 1e-6, "": 1e-3}
+
+
+def _duration(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | None:
+    """Seconds of `33ms`, `0.1s` or `33`, which are milliseconds."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(ms|s|us|µs|)", value.strip())
+    if not found or not float(found[1]) > 0:
+        raise click.BadParameter(f"{value!r} is no duration, such as 33ms or 0.1s")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+@click.command(
+    "profile",
+    epilog=example(
+        "dreamvla profile demo",
+        "dreamvla profile bundle -o report --deadline 120ms",
+        "dreamvla profile bundle --against before/profile.json",
+        "dreamvla profile --watch --robot robot.toml",
+    ),
+)
+@click.argument("bundle", type=BundlePath(), required=False)
+@click.option(
+    "--robot",
+    "robot_file",
+    type=click.Path(path_type=Path),
+    help="Robot file: its cameras and its arm, which does not move; default: a virtual one.",
+)
+@click.option("-n", "--runs", type=click.IntRange(5), default=200, show_default=True)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Decisions with a full window that do not count.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="HZ",
+    help="Decisions per second (default: the data set's).",
+)
+@click.option(
+    "--deadline",
+    callback=_duration,
+    metavar="TIME",
+    help="Fail (exit code 16) if 99 % of the decisions are not through within it: 120ms.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="An earlier document: how much slower or faster each stage is.",
+)
+@sampler_option
+@click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
+@click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
+@click.option("--layers", is_flag=True, help="Time every layer of every subgraph instead.")
+@click.option("--watch", is_flag=True, help="Look at a running policy instead; needs --robot.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="Of --watch (default: until Ctrl-C).")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for profile.json, index.html and trace.json.",
+)
+@click.option("--html", type=click.Path(path_type=Path), help="File for the page alone.")
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="File for a trace that ui.perfetto.dev opens."
+)
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@shared_options
+def command(
+    bundle: Path | None,
+    robot_file: Path | None,
+    runs: int,
+    warm_up: int,
+    rate: float | None,
+    deadline: float | None,
+    against: Path | None,
+    sampler: str | None,
+    backend: str,
+    threads: int | None,
+    layers: bool,
+    watch: bool,
+    seconds: float | None,
+    output: Path | None,
+    html: Path | None,
+    trace: Path | None,
+    force: bool,
+    report: Report,
+) -> None:
+    """Show where the time goes, from the camera's stamp to the last serial byte.
+
+    The whole chain runs as `dreamvla run` runs it: cameras, policy, guardian and, where no robot
+    file is given, a virtual arm whose bus has a clock of its own. Beside every stage stands the
+    least that it can take on this machine.
+    """
+    if watch:
+        from .profile_watch import watched
+
+        if robot_file is None or bundle is not None:
+            raise click.UsageError("--watch takes --robot FILE and no bundle")
+        watched(robot_file, seconds, report)
+        return
+    if bundle is None:
+        raise click.UsageError("Missing argument 'BUNDLE'.")
+    from dreamvla_edge.runtime.bundle import open_bundle
+    from dreamvla_edge.runtime.samplers.named import replacement
+
+    from .profile_run import Asked
+
+    asked = Asked(robot_file, runs, warm_up, rate, backend, threads, sampler)
+    opened = open_bundle(bundle)
+    replacement(opened.manifest, sampler)
+    if layers:
+        from .profile_layers import layered
+
+        layered(opened, asked, report)
+        return
+    _measure(opened, asked, deadline, against, _places(output, html, trace, force), report)
+
+
+def _places(
+    output: Path | None, html: Path | None, trace: Path | None, force: bool
+) -> dict[str, Path]:
+    """Where what is to be written goes. Raises OutputError if something is there."""
+    from dreamvla_edge.runtime.errors import OutputError
+
+    from .written import require_free
+
+    places = {name: path for name, path in (("html", html), ("trace", trace)) if path is not None}
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{output} cannot be made ({error.strerror})",
+                "a folder that can be written",
+                "choose another one with -o",
+            ) from error
+        places = {
+            "profile": output / "profile.json",
+            "html": output / "index.html",
+            "trace": output / "trace.json",
+        } | places
+    for path in places.values():
+        require_free(path, force)
+    return places
+
+
+def _measure(
+    bundle: Bundle,
+    asked: Asked,
+    deadline_s: float | None,
+    against: Path | None,
+    places: dict[str, Path],
+    report: Report,
+) -> None:
+    import msgspec
+
+    from dreamvla_edge.runtime.profiler.cold_start import cold_start
+    from dreamvla_edge.runtime.profiler.profile import load_profile
+
+    from .profile_document import profile
+    from .profile_run import drive
+    from .profile_table import show, show_comparison
+
+    before = None if against is None else load_profile(against)
+    report.progress("starting a fresh process")
+    start = cold_start(bundle.path, asked.backend, asked.threads, asked.sampler)
+    roof = _roof(asked, report)
+    run = drive(bundle, asked, report.progress)
+    found = profile(bundle, asked, run, start, roof)
+    show(found, report)
+    document = {"profile": msgspec.to_builtins(found)}
+    if before is not None:
+        document["against"] = show_comparison(found, before, report)
+    report.document(document)
+    _write(found, run, places, report)
+    if deadline_s is not None:
+        _judge(found, deadline_s, report)
+
+
+def _roof(asked: Asked, report: Report) -> Roof | None:
+    """What this machine can do at most, where it can be measured."""
+    from dreamvla_edge.runtime.profiler.host import measured_host
+
+    if asked.backend != "onnxruntime":
+        return None
+    report.progress("measuring what this machine can do at most")
+    return measured_host(asked.threads)
+
+
+def _write(found: Profile, run: Run, places: dict[str, Path], report: Report) -> None:
+    import json
+
+    import msgspec
+
+    from dreamvla_edge.runtime.profiler.trace import trace_events
+
+    from .profile_page import page
+    from .written import write_file
+
+    contents = {
+        "profile": lambda: msgspec.json.encode({"profile": found}),
+        "html": lambda: page(found).encode(),
+        "trace": lambda: json.dumps(
+            trace_events(run.timelines, run.reports, run.seen.samples)
+        ).encode(),
+    }
+    for name, path in places.items():
+        write_file(path, contents[name]())
+        report.text(f"{name}: {path}")
+    if places:
+        report.document({"written": dict(places)})
+
+
+def _judge(found: Profile, deadline_s: float, report: Report) -> None:
+    from dreamvla_edge.runtime.errors import LatencyError
+
+    measured = found.end_to_end
+    late = sum(seconds > deadline_s for seconds in measured.seconds)
+    report.document(
+        {"deadline": {"deadline_s": deadline_s, "late": late, "p99_s": measured.summary.p99}}
+    )
+    if measured.summary.p99 > deadline_s:
+        raise LatencyError(
+            f"99 % of the decisions are through within {measured.summary.p99 * 1e3:.1f} ms;"
+            f" {late} of {measured.summary.count} took longer than {deadline_s * 1e3:g} ms",
+            f"99 % from the camera's stamp to {found.subject.until} within {deadline_s * 1e3:g} ms",
+            "look at the stage that takes longest, at other programs on this machine and its power"
+            " mode; or quantize the bundle, or take another --sampler",
+        )
+    report.text(f"deadline of {deadline_s * 1e3:g} ms: kept")
+
+
+def main() -> NoReturn:
+    """Entry point of `dreamvla-profile`."""
+    from .command import run
+
+    run(command, "dreamvla-profile")
