@@ -48,7 +48,8 @@ figcaption { margin-top: .3rem } section { margin-bottom: .9rem }
 td, th { padding: .2rem .6rem; text-align: right; white-space: nowrap }
 td:first-child, th:first-child { text-align: left } tr + tr { border-top: 1px solid var(--line) }
 tr:last-child { font-weight: 600 }
-dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .1rem 1rem; margin: 0 }
+dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .1rem 1rem;
+  margin: 0 }
 dt { color: var(--soft) } dd { margin: 0; min-width: 0 } ul { margin: 0; padding-left: 1.1rem }
 """
 
@@ -130,22 +131,19 @@ def _charts(found: Profile) -> str:
         ),
         ("The tail", tail(curves), legend + " [ms]"),
     )
-    return f'<div class="charts">{
-        "".join(
-            f"<figure><h2>{name}</h2>{chart}<figcaption>{told}</figcaption></figure>"
-            for name, chart, told in figures
-        )
-    }</div>'
+    body = "".join(
+        f"<figure><h2>{name}</h2>{chart}<figcaption>{told}</figcaption></figure>"
+        for name, chart, told in figures
+    )
+    return f'<div class="charts">{body}</div>'
 
 
 def _table(found: Profile) -> str:
     rows = [row(name, stage) for name, stage in found.stages.items()]
     rows.append(row(END_TO_END, found.end_to_end))
-    return (
-        '<div class="scroll"><table><tr>'
-        f"{_cells('th', HEADER)}</tr>"
-        f"{''.join(f'<tr>{_cells("td", cells)}</tr>' for cells in rows)}</table></div>"
-    )
+    lines = [_cells("th", HEADER), *(_cells("td", cells) for cells in rows)]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table>{body}</table></div>'
 
 
 def _cells(kind: str, cells: Sequence[str]) -> str:
