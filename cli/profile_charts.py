@@ -137,7 +137,8 @@ def tail(curves: Mapping[str, Sequence[float]]) -> str:
     for share in shares:
         x = x_of(share / 100)
         parts.append(_line(x, _TOP, x, _TOP + height, "grid"))
-        parts.append(_text(x, _TOP + height + 15, f"{share:g} %", "middle"))
+        anchor = "middle" if x < WIDTH - right - 12 else "end"
+        parts.append(_text(min(x, WIDTH - 2), _TOP + height + 15, f"{share:g} %", anchor))
     for number_, values in enumerate(curves.values()):
         ordered = np.sort(np.asarray(values)) * 1e3
         ranks = (np.arange(len(ordered)) + 0.5) / len(ordered)

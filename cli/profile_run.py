@@ -33,9 +33,9 @@ from .session import Session, Wishes, session
 
 ARM = "so101"
 GOLDEN = (math.sqrt(5) - 1) / 2
-"""How old a picture is when a step begins, and how long goals wait for the guardian's cycle, depends
-on how these rhythms lie to each other. In a run it is left to chance; here every step moves it on by
-this share of a period, which goes through all of them evenly (Knuth, TAOCP 3, section 6.4), so that
+"""How old a picture is when a step begins, and how long goals wait for the guardian's cycle, follow
+from how these rhythms lie to each other. In a run that is chance; here every step moves it on by
+this share of a period, which goes through all of it evenly (Knuth, TAOCP 3, section 6.4), so that
 two profiles agree."""
 _CAMERA_HZ, _CYCLE_S = 30.0, 0.01
 INSTRUCTION = "push the red block to the left"

@@ -47,7 +47,7 @@ def row(name: str, stage: Stage) -> tuple[str, ...]:
         f"{half_ms:.2f}",
         *map(ms, quantiles),
         "" if floor is None else ms(floor.seconds),
-        "" if reached is None else f"{100 * reached:.0f} %",
+        "" if reached is None else "< 1 %" if reached < 0.005 else f"{100 * reached:.0f} %",
     )
 
 
