@@ -19,7 +19,7 @@ WIDTH = 360
 _LABELS, _VALUES = 80, 44  # columns for names on the left and numbers on the right
 _ROW, _BAR = 19, 11
 _TOP, _AXIS = 6, 26
-_LINE = 11  # between two texts below each other
+_LINE = 13  # between two texts below each other
 _PLOT = 190
 _MOST_POINTS = 400
 
@@ -80,7 +80,10 @@ def spreads(found: Profile) -> str:
     for power in range(low, high + 1):
         x = _LABELS + (power - low) / max(high - low, 1) * room
         parts.append(_line(x, _TOP, x, bottom, "grid"))
-        parts.append(_text(x, bottom + 13, f"{10.0**power:g}", "middle"))
+        last = power == high
+        parts.append(
+            _text(x + 8 * last, bottom + 13, f"{10.0**power:g}", "end" if last else "middle")
+        )
     parts.append(_text(WIDTH - 4, bottom + 25, "ms", "end"))
     for row, (name, stage) in enumerate(stages.items()):
         y, s = _TOP + row * _ROW + 8, stage.summary

@@ -98,9 +98,6 @@ class TensorRtSession:
         layers = self._layers = []
 
         class Profiler(profiler):  # type: ignore[misc]
-            def __init__(self) -> None:
-                profiler.__init__(self)  # as TensorRT's bindings ask for, instead of super()
-
             def report_layer_time(self, layer_name: str, ms: float) -> None:
                 layers[-1].append(Layer(layer_name, "", ms / 1e3))
 
