@@ -183,14 +183,19 @@ def _measure(
 ) -> None:
     import msgspec
 
+    from dreamvla_edge.runtime.backends import make_backend
     from dreamvla_edge.runtime.profiler.cold_start import cold_start
     from dreamvla_edge.runtime.profiler.profile import load_profile
+    from dreamvla_edge.runtime.robot import load_robot
 
     from .profile_document import profile
     from .profile_run import drive
     from .profile_table import show, show_comparison
 
     before = None if against is None else load_profile(against)
+    make_backend(asked.backend, asked.threads)  # what is wrong here is said before it takes time
+    if asked.robot is not None:
+        load_robot(asked.robot)
     report.progress("starting a fresh process")
     start = cold_start(bundle.path, asked.backend, asked.threads, asked.sampler)
     roof = _roof(asked, report)

@@ -19,8 +19,7 @@ from profiler.profiles import MEDIANS_MS, full, sparse
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("made", [full, sparse], ids=["full", "sparse"])
+@pytest.mark.parametrize(("made", "width"), [(full, 1280), (full, 390), (sparse, 390)])
 def test_the_page(made: object, width: int, tmp_path: Path) -> None:
     """No error, no empty chart, nothing over something else or beyond the edge, nothing loaded."""
     assert callable(made)
