@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-export check system test test-all soak train-demo
+.PHONY: help setup demo demo-export check docs-images system test test-all soak train-demo
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,6 +32,9 @@ test-all: check system  ## check, then every test, then the base install under P
 
 train-demo: setup  ## the demo's weights from nothing into build/demo; hours, goes on where it was stopped
 	$(BIN)/python -m dreamvla_edge.train.demo build/demo
+
+docs-images: setup system  ## the pictures of README and docs, drawn anew
+	$(BIN)/python tools/docs_images.py
 
 soak: setup  ## half an hour of faults on a virtual arm, and a day of them in lock step
 	$(BIN)/python tests/guardian/soak.py
