@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .profile_run import Asked, Run
 
+_RUNS, _LAYERED = 200, 20
 _UNITS = {"ms": 1e-3, "s": 1.0, "us": 1e-6, "µs": 1e-6, "": 1e-3}
 
 
@@ -51,7 +52,9 @@ def _duration(
     type=click.Path(path_type=Path),
     help="Robot file: its cameras and its arm, which does not move; default: a virtual one.",
 )
-@click.option("-n", "--runs", type=click.IntRange(5), default=200, show_default=True)
+@click.option(
+    "-n", "--runs", type=click.IntRange(5), help="Decisions (default: 200, of --layers 20)."
+)
 @click.option(
     "--warm-up",
     type=click.IntRange(0),
@@ -79,6 +82,11 @@ def _duration(
 @sampler_option
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
 @click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
+@click.option(
+    "--board",
+    metavar="NAME[:MODE]",
+    help="Take floors from the table of boards, not from this machine: agx-orin-64gb:MAXN.",
+)
 @click.option("--layers", is_flag=True, help="Time every layer of every subgraph instead.")
 @click.option("--watch", is_flag=True, help="Look at a running policy instead; needs --robot.")
 @click.option("--seconds", type=click.FloatRange(0.1), help="Of --watch (default: until Ctrl-C).")
@@ -97,7 +105,7 @@ def _duration(
 def command(
     bundle: Path | None,
     robot_file: Path | None,
-    runs: int,
+    runs: int | None,
     warm_up: int,
     rate: float | None,
     deadline: float | None,
@@ -105,6 +113,7 @@ def command(
     sampler: str | None,
     backend: str,
     threads: int | None,
+    board: str | None,
     layers: bool,
     watch: bool,
     seconds: float | None,
@@ -129,12 +138,16 @@ def command(
         return
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
+    more = (robot_file, rate, deadline, against, board, output, html, trace)
+    if layers and any(option is not None for option in more):
+        raise click.UsageError("--layers takes -n, --sampler, --backend and --threads only")
     from dreamvla_edge.runtime.bundle import open_bundle
     from dreamvla_edge.runtime.samplers.named import replacement
 
     from .profile_run import Asked
 
-    asked = Asked(robot_file, runs, warm_up, rate, backend, threads, sampler)
+    count = runs or (_LAYERED if layers else _RUNS)
+    asked = Asked(robot_file, count, warm_up, rate, backend, threads, sampler)
     opened = open_bundle(bundle)
     replacement(opened.manifest, sampler)
     if layers:
@@ -142,27 +155,27 @@ def command(
 
         layered(opened, asked, report)
         return
-    _measure(opened, asked, deadline, against, _places(output, html, trace, force), report)
+    places = _places(output, html, trace, force)
+    _measure(opened, asked, board, deadline, against, places, report)
 
 
 def _places(
     output: Path | None, html: Path | None, trace: Path | None, force: bool
 ) -> dict[str, Path]:
-    """Where what is to be written goes. Raises OutputError if something is there."""
+    """Where what is to be written goes; only a last folder may be missing.
+
+    Raises OutputError if something is there, or nothing can be.
+    """
+    import os
+
     from dreamvla_edge.runtime.errors import OutputError
 
     from .written import require_free
 
     places = {name: path for name, path in (("html", html), ("trace", trace)) if path is not None}
+    folders = [path.absolute().parent for path in places.values()]
     if output is not None:
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{output} cannot be made ({error.strerror})",
-                "a folder that can be written",
-                "choose another one with -o",
-            ) from error
+        folders.append(output if output.exists() else output.absolute().parent)
         places = {
             "profile": output / "profile.json",
             "html": output / "index.html",
@@ -170,12 +183,20 @@ def _places(
         } | places
     for path in places.values():
         require_free(path, force)
+    for folder in folders:
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise OutputError(
+                f"nothing can be written into {folder}",
+                "an existing folder that can be written",
+                "choose another place",
+            )
     return places
 
 
 def _measure(
     bundle: Bundle,
     asked: Asked,
+    board: str | None,
     deadline_s: float | None,
     against: Path | None,
     places: dict[str, Path],
@@ -196,9 +217,9 @@ def _measure(
     make_backend(asked.backend, asked.threads)  # what is wrong here is said before it takes time
     if asked.robot is not None:
         load_robot(asked.robot)
+    roof = _roof(asked, board, report)
     report.progress("starting a fresh process")
     start = cold_start(bundle.path, asked.backend, asked.threads, asked.sampler)
-    roof = _roof(asked, report)
     run = drive(bundle, asked, report.progress)
     found = profile(bundle, asked, run, start, roof)
     show(found, report)
@@ -211,10 +232,18 @@ def _measure(
         _judge(found, deadline_s, report)
 
 
-def _roof(asked: Asked, report: Report) -> Roof | None:
-    """What this machine can do at most, where it can be measured."""
+def _roof(asked: Asked, name: str | None, report: Report) -> Roof | None:
+    """What this machine can do at most: by the table if it is named, or as it can be measured.
+
+    Raises BoardError for a board or power mode that the table does not have.
+    """
+    from dreamvla_edge.runtime.backends.engine import power_mode
+    from dreamvla_edge.runtime.profiler.boards import board
     from dreamvla_edge.runtime.profiler.host import measured_host
 
+    if name is not None:
+        known, _, mode = name.partition(":")
+        return board(known).roof(mode or power_mode() or None)
     if asked.backend != "onnxruntime":
         return None
     report.progress("measuring what this machine can do at most")
@@ -239,6 +268,7 @@ def _write(found: Profile, run: Run, places: dict[str, Path], report: Report) ->
         ).encode(),
     }
     for name, path in places.items():
+        path.parent.mkdir(exist_ok=True)
         write_file(path, contents[name]())
         report.text(f"{name}: {path}")
     if places:

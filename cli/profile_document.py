@@ -49,9 +49,10 @@ def profile(
     busy = [spans["kinematics"][1] - spans["policy"][0] for _, spans in seen.decided]
     ahead = median(found[PREFILL]) if PREFILL in found else 0.0
     wall_s = seen.end_s - seen.begin_s
-    own_s = sum(s for s in (seen.policy_s, seen.guardian_s) if s is not None)
+    spent = seen.spent
+    own_s = (spent.policy_s or 0.0) + (spent.guardian_s or 0.0)
     cores = os.cpu_count() or 1
-    elsewhere = None if seen.busy_s is None else max(0.0, seen.busy_s - own_s) / wall_s / cores
+    elsewhere = None if spent.all_s is None else max(0.0, spent.all_s - own_s) / wall_s / cores
     return Profile(
         schema_version=SCHEMA_VERSION,
         subject=Subject(
@@ -87,7 +88,7 @@ def profile(
             cycles=len(run.reports),
             missed=int(run.reports["missed"][-1] - run.reports["missed"][0]),
             realtime=bool(run.reports["realtime"][-1] & 1),
-            late=summary(run.reports["lateness_ns"] / 1e9),
+            late=summary((run.reports["lateness_ns"] / 1e9).tolist()),
         ),
         cold_start=cold_start,
         roof=None if roof is None else asdict(roof),
@@ -114,6 +115,7 @@ def _floors(
 
 def _use(seen: Seen, timelines: Sequence[Timeline], wall_s: float) -> Use:
     samples = [sample for sample in seen.samples if seen.begin_s <= sample.time_s <= seen.end_s]
+    spent = seen.spent
     loads = [sample.cpu_load for sample in samples if sample.cpu_load is not None]
     spent_j = energy_j(samples, seen.begin_s, seen.end_s)
     degrees = [s.temperature_c for s in samples if s.temperature_c is not None]
@@ -124,8 +126,8 @@ def _use(seen: Seen, timelines: Sequence[Timeline], wall_s: float) -> Use:
         guardian_mb=None if seen.guardian is None else seen.guardian.now_mb,
         all_mb=_mean([sample.memory_mb for sample in samples]),
         core_loads=tuple(_mean(list(core)) for core in zip(*loads, strict=False)),
-        policy_cores=(seen.policy_s or 0.0) / wall_s,
-        guardian_cores=None if seen.guardian_s is None else seen.guardian_s / wall_s,
+        policy_cores=(spent.policy_s or 0.0) / wall_s,
+        guardian_cores=None if spent.guardian_s is None else spent.guardian_s / wall_s,
         gpu_load=_mean([sample.gpu_load for sample in samples]),
         power_w=None if spent_j is None else spent_j / wall_s,
         energy_j=None if spent_j is None else spent_j / len(seen.decided),

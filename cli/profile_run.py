@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +65,22 @@ class Asked:
     sampler: str | None = None
 
 
+class Spent(NamedTuple):
+    """Processor time of the policy's process, the guardian's and all programs [s]."""
+
+    policy_s: float | None
+    guardian_s: float | None
+    all_s: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What is known while an arm is driven.
 
     decided: per decision the sequence of its command and its spans; samples: from `telemetry`;
     begin_s, end_s: of the measured time, monotonic [s]; load: running programs per core before
-    it; policy_s, guardian_s, busy_s: processor time of both processes and of all programs [s];
-    policy, guardian: their memory; step_hz: of decisions; period_s: asked for; time_base: as it
-    was at the end.
+    it; spent: processor time meanwhile; policy, guardian: memory of both processes; step_hz: of
+    decisions; period_s: asked for; time_base: as it was at the end.
     """
 
     decided: list[tuple[int, Spans]]
@@ -82,9 +89,7 @@ class Seen:
     begin_s: float
     end_s: float
     load: float
-    policy_s: float | None
-    guardian_s: float | None
-    busy_s: float | None
+    spent: Spent
     policy: process.Memory | None
     guardian: process.Memory | None
     step_hz: float
@@ -176,20 +181,13 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     decided: list[tuple[int, Spans]] = []
     guardian = parts.guardian.pid
-    spent = [process.processor_s(), process.processor_s(guardian), process.busy_s()]
+    spent = _spent(guardian)
     with open_telemetry() as telemetry:
         while len(decided) < asked.runs:
             decision = next(steps)
             decided.append((decision.sequence, dict(decision.step.spans)))
         end_s = time.monotonic()
-        used = [
-            None if now is None or then is None else now - then
-            for now, then in zip(
-                (process.processor_s(), process.processor_s(guardian), process.busy_s()),
-                spent,
-                strict=True,
-            )
-        ]
+        spent = _since(spent, _spent(guardian))
         time.sleep(_LAST_S)  # until the last goals have left
         samples = telemetry.samples
     begin_s = before.step.spans["policy"][0]
@@ -200,12 +198,22 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
         begin_s,
         end_s,
         load,
-        *used,
+        spent,
         policy=process.memory(),
         guardian=process.memory(guardian),
         step_hz=len(decided) / (decided[-1][1]["policy"][0] - begin_s),
         period_s=parts.period_s,
         time_base="stretched" if parts.pilot.factor < 1 else "real",
+    )
+
+
+def _spent(guardian: int) -> Spent:
+    return Spent(process.processor_s(), process.processor_s(guardian), process.busy_s())
+
+
+def _since(then: Spent, now: Spent) -> Spent:
+    return Spent(
+        *(None if a is None or b is None else b - a for a, b in zip(then, now, strict=True))
     )
 
 
