@@ -175,7 +175,7 @@ def test_an_unknown_field(place: str, damaged: Path, refused: Refused) -> None:
     """At any depth; the field is named."""
     edit_manifest(damaged, lambda m: set_at(m, place, 1))
     error = refused()
-    assert "is not a manifest of schema version 1" in error.found
+    assert "is not a manifest of schema version 2" in error.found
     assert "unknown field `extra`" in error.found
     assert error.expected == "the fields that `dreamvla export` writes and no others"
     assert error.cure == AGAIN
@@ -218,14 +218,14 @@ def test_a_newer_schema_names_what_to_install(damaged: Path, refused: Refused) -
     """The version that wrote the bundle, in a command that can be pasted."""
 
     def newer(manifest: dict[str, Any]) -> None:
-        manifest["schema_version"] = 2
+        manifest["schema_version"] = 3
         manifest["versions"]["dreamvla-edge"] = "0.7.1"
         manifest["new"] = "field"
 
     edit_manifest(damaged, newer)
     error = refused()
-    assert error.found == f"{damaged} has schema version 2"
-    assert error.expected == "at most 1"
+    assert error.found == f"{damaged} has schema version 3"
+    assert error.expected == "at most 2"
     assert error.cure == (
         "install dreamvla-edge 0.7.1 or later: pip install -U 'dreamvla-edge>=0.7.1'"
     )
