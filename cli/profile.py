@@ -42,6 +42,7 @@ def _duration(
         "dreamvla profile demo",
         "dreamvla profile bundle -o report --deadline 120ms",
         "dreamvla profile bundle --against before/profile.json",
+        "dreamvla profile bundle --predict orin-nano-super",
         "dreamvla profile --watch --robot robot.toml",
     ),
 )
@@ -87,6 +88,11 @@ def _duration(
     metavar="NAME[:MODE]",
     help="Take floors from the table of boards, not from this machine: agx-orin-64gb:MAXN.",
 )
+@click.option(
+    "--predict",
+    metavar="NAME[:MODE]",
+    help="Say what it would take on a board that is not here, instead; nothing is run.",
+)
 @click.option("--layers", is_flag=True, help="Time every layer of every subgraph instead.")
 @click.option("--watch", is_flag=True, help="Look at a running policy instead; needs --robot.")
 @click.option("--seconds", type=click.FloatRange(0.1), help="Of --watch (default: until Ctrl-C).")
@@ -114,6 +120,7 @@ def command(
     backend: str,
     threads: int | None,
     board: str | None,
+    predict: str | None,
     layers: bool,
     watch: bool,
     seconds: float | None,
@@ -139,8 +146,9 @@ def command(
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
     more = (robot_file, rate, deadline, against, board, output, html, trace)
-    if layers and any(option is not None for option in more):
-        raise click.UsageError("--layers takes -n, --sampler, --backend and --threads only")
+    if (layers or predict) and any(option is not None for option in more):
+        allowed = "-n, --sampler, --backend and --threads" if layers else "--sampler"
+        raise click.UsageError(f"{'--layers' if layers else '--predict'} takes {allowed} only")
     from dreamvla_edge.runtime.bundle import open_bundle
     from dreamvla_edge.runtime.samplers.named import replacement
 
@@ -150,6 +158,12 @@ def command(
     asked = Asked(robot_file, count, warm_up, rate, backend, threads, sampler)
     opened = open_bundle(bundle)
     replacement(opened.manifest, sampler)
+    if predict is not None:
+        from .prediction import show_prediction
+
+        name, _, mode = predict.partition(":")
+        show_prediction(opened, name, mode or None, sampler, report)
+        return
     if layers:
         from .profile_layers import layered
 
