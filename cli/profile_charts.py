@@ -163,7 +163,7 @@ def _told(name: str, stage: Stage) -> str:
 
 
 def _axis(end: float, bottom: float, room: float) -> str:
-    step = _nice(end / 3) if end > 0 else 1.0
+    step = _nice(end / 5) if end > 0 else 1.0
     ticks = np.arange(0, end + step * 1e-6, step)
     parts = []
     for tick in ticks:
