@@ -7,7 +7,7 @@ those of the page's style sheet.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -174,11 +174,10 @@ def _axis(end: float, bottom: float, room: float) -> str:
     return "".join(parts)
 
 
-def _levels(top: float, left: float, right: float, y_of: object) -> list[str]:
+def _levels(top: float, left: float, right: float, y_of: Callable[[float], float]) -> list[str]:
     """Horizontal lines with their numbers."""
-    assert callable(y_of)
     parts = []
-    for value in np.linspace(0, top, 5):
+    for value in map(float, np.linspace(0, top, 5)):
         parts.append(_line(left, y_of(value), right, y_of(value), "grid"))
         parts.append(_text(left - 5, y_of(value) + 4, f"{value:g}", "end"))
     return parts

@@ -50,7 +50,7 @@ def profile(
     ahead = median(found[PREFILL]) if PREFILL in found else 0.0
     wall_s = seen.end_s - seen.begin_s
     spent = seen.spent
-    own_s = (spent.policy_s or 0.0) + (spent.guardian_s or 0.0)
+    own_s = sum(seconds or 0.0 for seconds in spent[:3])
     cores = os.cpu_count() or 1
     elsewhere = None if spent.all_s is None else max(0.0, spent.all_s - own_s) / wall_s / cores
     return Profile(

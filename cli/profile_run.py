@@ -66,10 +66,11 @@ class Asked:
 
 
 class Spent(NamedTuple):
-    """Processor time of the policy's process, the guardian's and all programs [s]."""
+    """Processor time of the policy's process, the guardian's, a virtual bus's, all programs' [s]."""
 
     policy_s: float | None
     guardian_s: float | None
+    bus_s: float | None
     all_s: float | None
 
 
@@ -181,13 +182,13 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     decided: list[tuple[int, Spans]] = []
     guardian = parts.guardian.pid
-    spent = _spent(guardian)
+    spent = _spent(parts)
     with open_telemetry() as telemetry:
         while len(decided) < asked.runs:
             decision = next(steps)
             decided.append((decision.sequence, dict(decision.step.spans)))
         end_s = time.monotonic()
-        spent = _since(spent, _spent(guardian))
+        spent = _since(spent, _spent(parts))
         time.sleep(_LAST_S)  # until the last goals have left
         samples = telemetry.samples
     begin_s = before.step.spans["policy"][0]
@@ -207,8 +208,10 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
     )
 
 
-def _spent(guardian: int) -> Spent:
-    return Spent(process.processor_s(), process.processor_s(guardian), process.busy_s())
+def _spent(parts: Session) -> Spent:
+    bus = None if parts.bus is None else process.processor_s(parts.bus.process.pid)
+    own = process.processor_s(), process.processor_s(parts.guardian.pid)
+    return Spent(*own, bus, process.busy_s())
 
 
 def _since(then: Spent, now: Spent) -> Spent:
