@@ -66,7 +66,7 @@ class Asked:
 
 
 class Spent(NamedTuple):
-    """Processor time of the policy's process, the guardian's, a virtual bus's, all programs' [s]."""
+    """Processor time of the policy's process, guardian, virtual bus and all programs [s]."""
 
     policy_s: float | None
     guardian_s: float | None
