@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.errors import ProfileError
+from dreamvla_edge.runtime.guardian.client import socket_path
 from dreamvla_edge.runtime.guardian.message import REPORT, Order, State, readable
 from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.profiler import process
@@ -50,6 +51,7 @@ _GOAL = {"feetech": 42}
 _SILENT_S = 60.0
 """Without a decision for so long nothing will come any more."""
 _LAST_S, _CLEARED_S = 0.1, 0.5
+_BEGINNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
             seen = _seen(parts, asked, progress)
             arm, protocol = parts.description.name, parts.description.protocol
         bytes_s = _goals_s(log, _GOAL[protocol]) if virtual and protocol in _GOAL else None
+        if asked.robot is None:  # nobody else can know this robot
+            socket_path(file).with_suffix(".lock").unlink(missing_ok=True)
     reports = np.frombuffer(b"".join(packets), REPORT)
     sent_s = first_sent_s(reports)
     found = [timeline(*one, sent_s, bytes_s) for one in seen.decided]
@@ -225,9 +229,10 @@ def _decisions(parts: Session, warm_up: int) -> Iterator[Decision]:
 
     What is computed ahead is waited for before a step begins, so that it is off the path as it is
     where the rate leaves time for it. A virtual arm in fault, as it gets where this machine leaves
-    its bus no time, is cleared. Raises ProfileError when no decision comes any more.
+    its bus no time, is cleared. Raises ProfileError when no decision comes any more, or the policy
+    has to begin anew again and again.
     """
-    since, heard_s = 0, time.monotonic()
+    since, beginnings, heard_s = 0, 0, time.monotonic()
     for turn in itertools.count():
         parts.policy.settle()
         later_s = turn * GOLDEN % 1 * _CYCLE_S
@@ -243,6 +248,9 @@ def _decisions(parts: Session, warm_up: int) -> Iterator[Decision]:
             continue
         heard_s = time.monotonic()
         since = 0 if decision.step.first else since + 1
+        beginnings += decision.step.first
+        if beginnings > _BEGINNINGS:
+            raise _silent(parts)
         if since >= warm_up:
             yield decision
 
@@ -251,9 +259,10 @@ def _silent(parts: Session) -> ProfileError:
     report = parts.watch.report
     state = f"{State(int(report['state'])).name} {readable(report['reason'])}".strip()
     return ProfileError(
-        f"no decision is made any more; guardian: {state}; cameras: {parts.watch.blind or 'good'}",
-        "an arm that may move and cameras that are good",
-        "remove the cause, then profile again",
+        f"the policy is stopped, or has to begin anew again and again; guardian: {state};"
+        f" cameras: {parts.watch.blind or 'good'}",
+        "an arm that may move, cameras that are good, and a machine that has time for them",
+        "remove the cause, or end other programs, then profile again",
     )
 
 
