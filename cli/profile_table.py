@@ -70,7 +70,7 @@ def facts(found: Profile) -> list[str]:
         f" p99.9 {ms(late.p999)} ms{'' if found.punctuality.realtime else ', not real-time'}",
     ]
     if found.left_out:
-        lines.append(f"{found.left_out} decisions were overtaken by newer ones and do not count")
+        lines.append(f"overtaken by newer ones, and not counted: {found.left_out} decisions")
     if start := found.cold_start:
         lines.append(
             f"cold start: {start.total:.2f} s to the first action (imports {start.imports:.2f},"

@@ -109,11 +109,12 @@ def test_a_deadline_that_is_not_kept(folder: Path) -> None:
     before = folder / "profile.json"
     done = dreamvla(
         *("profile", "demo", "-n", 10, "--rate", 20, "--json"),
-        *("--against", before, "--deadline", "0.5ms"),
+        *("--against", before, "--deadline", "0.5ms", "--board", "agx-orin-64gb:MODE_30W"),
     )
     assert done.returncode == EXIT_CODES["LatencyError"]
     assert "10 took longer than 0.5 ms" in cure_of(done.stderr)[0].replace("of 10 ", "")
     told = document(done)
+    assert told["profile"]["roof"]["mode"] == "MODE_30W"
     assert told["deadline"]["late"] == told["profile"]["subject"]["runs"]
     assert {r["verdict"] for r in told["against"]["ratios"].values()} <= {
         "slower",
