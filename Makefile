@@ -1,6 +1,6 @@
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-export check system headers test test-all soak train-demo wheelhouse
+.PHONY: help setup demo demo-export check docs-images system headers test test-all soak train-demo wheelhouse
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ train-demo: setup  ## the demo's weights from nothing into build/demo; hours, go
 
 wheelhouse: setup  ## wheels for Jetsons without internet into build/wheelhouse/
 	$(BIN)/python tools/wheelhouse.py
+
+docs-images: setup system  ## the pictures of README and docs, drawn anew
+	$(BIN)/python tools/docs_images.py
 
 soak: setup  ## half an hour of faults on a virtual arm, and a day of them in lock step
 	$(BIN)/python tests/guardian/soak.py

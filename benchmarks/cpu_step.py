@@ -140,8 +140,8 @@ def _work(manifest: Mapping[str, Any], bundle: Path) -> dict[str, dict[str, floa
     steps = len(manifest["sampler"]["timesteps"])
     uses = {
         "vision": ("vision", "frame", 1),
-        "backbone": ("backbone", "step", 1),
-        "denoise": ("denoise", "evaluation", steps),
+        "step": ("backbone", "step", 1),
+        "sampler": ("denoise", "evaluation", steps),
         "prefill": ("backbone", "prefill", 1),
     }
     return {
@@ -163,7 +163,7 @@ def _result(
     act_s = _median(answers["policy"], "observation_to_action_s")
     whole_s = _median(answers["policy"], "seconds")
     ort_sgemm = median(max(rates["gflops"].values()) for rates in answers["onnxruntime"])
-    act_gflop = sum(work[stage]["gflop"] for stage in ("vision", "backbone", "denoise"))
+    act_gflop = sum(work[stage]["gflop"] for stage in ("vision", "step", "sampler"))
     return {
         "released_loop_s": released_s,
         "observation_to_action_s": act_s,

@@ -29,6 +29,7 @@ COMMANDS = {
     "flash": "Install a bundle on devices over SSH.",
     "rollback": "Go back to the release before, on a flashed device.",
     "build": "Build TensorRT's engines of a bundle.",
+    "profile": "Show where the time goes, from the camera's stamp to the last serial byte.",
     "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",

@@ -23,6 +23,7 @@ EXIT_CODES = {
     "DataError": 19,
     "DeviceError": 20,
     "BoardError": 21,
+    "ProfileError": 22,
     "Interrupted": 130,
 }
 """By the name of the error; 0 is success, 1 any other error."""

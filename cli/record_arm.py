@@ -77,7 +77,7 @@ class LedArm:
 
     def drive(self, observed_ns: int, waypoints: tuple[Waypoint, ...]) -> bool:
         """Waypoints for an arm that follows a leader."""
-        return self.follows and self.watch.drive(observed_ns, waypoints)
+        return self.follows and self.watch.drive(observed_ns, waypoints) is not None
 
 
 class Keys:

@@ -28,6 +28,7 @@ from dreamvla_edge.runtime.pilot.pilot import Pilot
 from dreamvla_edge.runtime.pilot.time_base import TimeBase, Wish, choose
 from dreamvla_edge.runtime.pilot.watch import Watch
 from dreamvla_edge.runtime.policy import Policy
+from dreamvla_edge.runtime.profiler.stage_ring import SUFFIX, StageRing
 from dreamvla_edge.runtime.recording.header import Header
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.robot import Robot, describe, load_robot
@@ -43,7 +44,11 @@ _TIMED_STEPS = 5
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a run is asked for; see the options of `dreamvla run`."""
+    """What a run is asked for; see the options of `dreamvla run`.
+
+    bus_log: what a virtual arm's bus writes; rate_hz: of steps, instead of the data set's;
+    keep: gets every report of the guardian, unless a recording does.
+    """
 
     instruction: str
     speed: float = 1.0
@@ -56,24 +61,29 @@ class Wishes:
     threads: int | None = None
     sampler: str | None = None
     force: bool = False
-    backend: str = "onnxruntime"
     bus_log: Path | None = None
     seed: int | None = None
+    backend: str = "onnxruntime"
+    rate_hz: float | None = None
+    keep: Callable[[bytes], None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
     """A run that is ready: the guardian holds the arm, the policy has its instruction.
 
-    bus: the virtual arm's, None for a real one; recorder: None unless a recording was asked for.
+    period_s: between two steps in real time; bus: the virtual arm's, None for a real one;
+    recorder: None unless a recording was asked for.
     """
 
     robot: Robot
     description: ArmDescription
     guardian: GuardianProcess
+    policy: Policy
     pilot: Pilot
     watch: Watch
     base: TimeBase
+    period_s: float
     recorder: Recorder | None
     bus: BusProcess | None
 
@@ -113,13 +123,13 @@ def session(
         progress("loading the policy")
         sampler = replacement(manifest, wishes.sampler)
         policy = loaded or stack.enter_context(
-            Policy(bundle, wishes.backend, threads=wishes.threads, sampler=sampler)
+            Policy(bundle, wishes.backend, wishes.threads, sampler=sampler)
         )
         policy.reset(wishes.instruction)
         progress("timing the policy")
         sight = _first_sight(cameras)
         steps_s = _time_steps(policy, sight)
-        period_s = 1 / manifest.specification.action.rate_hz
+        period_s = 1 / (wishes.rate_hz or manifest.specification.action.rate_hz)
         chunk = manifest.network.action_steps
         base = choose(wishes.time_base, steps_s, period_s, chunk, wishes.speed)
         progress("starting the guardian")
@@ -148,11 +158,15 @@ def session(
             header = _header(robot, description, bundle, wishes.lossless)
             recorder = Recorder(wishes.record, header)
             stack.callback(recorder.close)
-        watch = Watch(client, cameras, recorder.report if recorder else _forget)
+        watch = Watch(client, cameras, recorder.report if recorder else wishes.keep or _forget)
         stack.callback(watch.close)
-        pilot = Pilot(policy, description, cameras, watch, base, recorder, wishes.seed)
+        ring = StageRing(guardian.socket.with_suffix(SUFFIX))
+        stack.callback(ring.close)
+        pilot = Pilot(policy, description, cameras, watch, base, recorder, wishes.seed, ring)
         pilot.instruct(wishes.instruction)
-        yield Session(robot, description, guardian, pilot, watch, base, recorder, bus)
+        yield Session(
+            *(robot, description, guardian, policy, pilot, watch, base, period_s, recorder, bus)
+        )
 
 
 def _first_sight(cameras: CameraPair) -> Sight:

@@ -81,3 +81,7 @@ class DeviceError(DreamvlaError):
 
 class BoardError(DreamvlaError):
     """A board or power mode is unknown, or cannot do what is asked of it."""
+
+
+class ProfileError(DreamvlaError):
+    """A profile cannot be read, or could not be measured."""

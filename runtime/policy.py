@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from .manifest import SamplerSpec
 from .observation import finite, normalised
 from .preprocess import preprocess
 from .samplers import Sampled, sample
+from .stopwatch import Spans, Stopwatch
 from .tokenizer import Tokenizer
 from .window import Frame, Window
 
@@ -33,12 +32,13 @@ class Chunk:
 
     actions (P, 7): normalised, gripper before its threshold; `action_use` makes one executed
     action of it. features (P, D): backbone outputs behind them. spans: per stage (start, end)
-    on the monotonic clock [s].
+    on the monotonic clock [s]: preprocess, vision, prefill_wait (only if it had to be waited
+    for), embed, step, sampler; and prefill, of what was computed ahead for this chunk.
     """
 
     actions: FloatArray
     features: FloatArray
-    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+    spans: Spans = field(default_factory=dict)
 
 
 class Policy:
@@ -68,16 +68,17 @@ class Policy:
         self._text = self._load("text")
         self._vision = self._load("vision")
         self._head = self._load(self._head_name)
-        self.window = Window(manifest.network, self._load)
+        self._stopwatch = Stopwatch()
+        self.window = Window(manifest.network, self._load, self._stopwatch)
         self._tokenizer = Tokenizer(self.bundle.file(TOKENIZER_NAME))
         self.sampler = None if manifest.sampler is None else sampler or manifest.sampler
         self._random = np.random.default_rng(seed)
         self._before: Sampled | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prefill")
-        self._ahead: Future[None] | None = None
+        self._ahead: Future[tuple[float, float]] | None = None
+        self._prefilled: tuple[float, float] | None = None
         self._ready = False
         self._new_frames = 0
-        self._spans: dict[str, tuple[float, float]] = {}
 
     def reset(self, instruction: str) -> None:
         """Forget all observations and take a new instruction.
@@ -90,7 +91,7 @@ class Policy:
         """As `reset`, for tokens (1, 77) of CLIP's vocabulary."""
         self.settle()
         self.window.reset(self.text(tokens))
-        self._ready, self._new_frames, self._before = True, 0, None
+        self._ready, self._new_frames, self._before, self._prefilled = True, 0, None, None
 
     def observe(self, primary: npt.ArrayLike, wrist: npt.ArrayLike, state: npt.ArrayLike) -> None:
         """Take one observation without acting on it.
@@ -99,7 +100,7 @@ class Policy:
         specification names; state: raw (7 or 8). For a policy that acts less often than the
         cameras deliver: the window must hold frames at the training rate.
         """
-        with self._span("preprocess"):
+        with self._stopwatch("preprocess"):
             images = self.images(primary, wrist)
         self.see(images, state)
 
@@ -115,7 +116,7 @@ class Policy:
         Arguments as in `observe`; noise (P, 7): the sampler's start, drawn when None.
         Raises ObservationError when a frame, the state or the noise is not as specified.
         """
-        self._spans = {}
+        self._stopwatch.restart()
         if noise is not None:
             noise = self._checked_noise(noise)
         self.observe(primary, wrist, state)
@@ -149,7 +150,7 @@ class Policy:
         """As `observe`, for preprocessed images (2, 3, size, size)."""
         self._require(self._ready, "an observation before any instruction")
         checked = self._checked_state(state)
-        with self._span("vision"):
+        with self._stopwatch("vision"):
             vision = self.vision(images)
         self.settle()
         self.window.push(Frame(vision, checked))
@@ -161,9 +162,8 @@ class Policy:
         if noise is None:
             noise = self.noise(self._random)
         self.settle()
-        with self._span("backbone"):
-            features = self.window.features(ahead=ahead)
-        with self._span(self._head_name):
+        features = self.window.features(ahead=ahead)
+        with self._stopwatch("sampler"):
             actions = self._decided(features, noise)
         if not np.isfinite(actions).all():
             raise ObservationError(
@@ -171,9 +171,12 @@ class Policy:
                 "finite actions",
                 "run `dreamvla verify` on the bundle and check the state's scale",
             )
+        spans = self._stopwatch.spans
+        if self._prefilled is not None:
+            spans["prefill"] = self._prefilled
         expected, self._new_frames = self._new_frames, 0
-        self._ahead = self._worker.submit(self.window.prefill, expected)
-        return Chunk(actions, features, dict(self._spans))
+        self._ahead = self._worker.submit(self._prefill, expected)
+        return Chunk(actions, features, spans)
 
     def noise(self, random: np.random.Generator) -> FloatArray:
         """The sampler's start noise (P, 7) for the next decision.
@@ -258,8 +261,11 @@ class Policy:
         """
         if self._ahead is not None:
             try:
-                with self._span("prefill_wait"):
-                    self._ahead.result()
+                if self._ahead.done():
+                    self._prefilled = self._ahead.result()
+                else:
+                    with self._stopwatch("prefill_wait"):
+                        self._prefilled = self._ahead.result()
             finally:  # Ctrl-C ends the waiting, not the computation: then it is waited for again
                 if self._ahead.done():
                     self._ahead = None
@@ -278,11 +284,11 @@ class Policy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _span(self, stage: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        self._spans[stage] = start, time.monotonic()
+    def _prefill(self, expected: int) -> tuple[float, float]:
+        """Computes the next window ahead; when it began and ended, monotonic [s]."""
+        begin_s = time.monotonic()
+        self.window.prefill(expected)
+        return begin_s, time.monotonic()
 
     def _require(self, condition: bool, found: str) -> None:
         if not condition or not self._ready:

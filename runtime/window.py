@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,12 +47,17 @@ class Cache:
 class Window:
     """Frames of one episode, and their way through `embed` and `backbone`.
 
-    load: gives the session of a subgraph by name. Frames are counted from the last reset; the
-    window holds the newest S of them.
+    load: gives the session of a subgraph by name; timed: of the stages `embed` and `step` of
+    `features`. Frames are counted from the last reset; the window holds the newest S of them.
     """
 
-    def __init__(self, spec: NetworkSpec, load: Callable[[str], Session]) -> None:
-        self.spec = spec
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        load: Callable[[str], Session],
+        timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.spec, self._timed = spec, timed
         self._embed, self._backbone = load("embed"), load("backbone")
         self._kinds = np.asarray(spec.step_kinds, np.int32)
         names = [f"{part}{layer}" for layer in range(spec.layers) for part in "kv"]
@@ -98,7 +104,8 @@ class Window:
         later = self._later(ahead)
         new = [*self._frames][cache.slots :] + later
         slots = np.arange(cache.slots, self.slots + len(later), dtype=np.int32)
-        context, queries = self.embed(new, cache.slots, newest)
+        with self._timed("embed"):
+            context, queries = self.embed(new, cache.slots, newest)
         kind = np.concatenate(
             [np.tile(self._kinds[: spec.context_rows], len(new)), self._kinds[spec.context_rows :]]
         )
@@ -107,7 +114,8 @@ class Window:
         )
         wanted = range(spec.dream_rows, spec.query_rows) if rows is None else rows
         read = len(context) + np.asarray(wanted, np.int32)
-        outputs = self._run(np.concatenate([context, queries]), kind, slot, read, cache)
+        with self._timed("step"):
+            outputs = self._run(np.concatenate([context, queries]), kind, slot, read, cache)
         if self.slots < spec.window:
             kept = (self.slots - cache.slots) * spec.context_rows
             tensors = self._memory.joined(cache.tensors, outputs, kept)

@@ -72,6 +72,10 @@ class Class:
         made.call("__init__", arguments, named)
         return made
 
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        """As a base class: a subclass may write its methods anew, and no others are called."""
+        return (type(self.name, (), dict.fromkeys(self.api.classes[self.name])),)
+
     def __getattr__(self, name: str) -> Enumerator:
         if name not in self.api.classes[self.name]:
             raise AttributeError(f"{self.name} of {self.api.__version__} has no {name}")
@@ -277,6 +281,8 @@ def _execute(context: Object, stream: int) -> bool:
     found = session.run(None, {t.name: memory(t).copy() for t in session.get_inputs()})
     for tensor, array in zip(session.get_outputs(), found, strict=True):
         memory(tensor)[...] = array
+    for tensor in session.get_outputs() if state.get("profiler") else ():
+        state["profiler"].report_layer_time(tensor.name, 1.5)
     return True
 
 

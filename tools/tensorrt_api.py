@@ -20,8 +20,8 @@ from pathlib import Path
 VERSIONS = ("10.3.0", "10.7.0", "10.13.3.9.post1", "10.16.1.11", "11.4.0.106")
 CLASSES = (
     "Builder IBuilderConfig ICudaEngine IExecutionContext IHostMemory INetworkDefinition"
-    " IOptimizationProfile IPluginRegistry ITimingCache Logger NetworkDefinitionCreationFlag"
-    " OnnxParser ParserError ProfilingVerbosity Runtime"
+    " IOptimizationProfile IPluginRegistry IProfiler ITimingCache Logger"
+    " NetworkDefinitionCreationFlag OnnxParser ParserError ProfilingVerbosity Runtime"
 ).split()
 FUNCTIONS = ("get_plugin_registry",)
 _STUBS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -59,6 +59,31 @@ class Backend(Protocol):
 
     def load(self, model: Path, spec: SubgraphSpec) -> Session:
         """Load one ONNX file, whose tensors must be those of `spec`."""
+        ...
+
+
+class Layer(NamedTuple):
+    """One layer of one run: its name, its operator if that is known, how long it took [s]."""
+
+    name: str
+    operator: str
+    seconds: float
+
+
+class LayeredSession(Session, Protocol):
+    """A session that times its layers, which takes time itself."""
+
+    def layers(self) -> list[list[Layer]]:
+        """Of every run so far, in their order; to be asked once, after the last run."""
+        ...
+
+
+@runtime_checkable
+class LayeredBackend(Backend, Protocol):
+    """A back end that can time layers."""
+
+    def load_layered(self, model: Path, spec: SubgraphSpec) -> LayeredSession:
+        """As `load`, to time layers."""
         ...
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -13,10 +16,11 @@ import onnxruntime as ort
 from dreamvla_edge.runtime.errors import BundleError
 from dreamvla_edge.runtime.manifest import SubgraphSpec, TensorSpec
 
-from . import Array
+from . import Array, Layer
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _SPIN_US = "10"
+_KERNEL = "_kernel_time"
 
 
 class OnnxRuntime:
@@ -33,7 +37,13 @@ class OnnxRuntime:
 
         Raises BundleError if ONNX Runtime refuses it or its tensors are not those of `spec`.
         """
-        session = OnnxRuntimeSession(model, self.threads)
+        return self._fitting(OnnxRuntimeSession(model, self.threads), model, spec)
+
+    def load_layered(self, model: Path, spec: SubgraphSpec) -> LayeredOnnxRuntimeSession:
+        """As `load`, with ONNX Runtime's own profiler on."""
+        return self._fitting(LayeredOnnxRuntimeSession(model, self.threads), model, spec)
+
+    def _fitting(self, session: _Loaded, model: Path, spec: SubgraphSpec) -> _Loaded:
         if session.tensors != (spec.inputs, spec.outputs):
             raise BundleError(
                 f"{model} has other inputs or outputs than the bundle's manifest names",
@@ -47,7 +57,7 @@ class OnnxRuntimeSession:
     """One subgraph with its inputs and outputs bound to NumPy memory, so nothing is copied."""
 
     def __init__(self, model: Path, threads: int) -> None:
-        options = ort.SessionOptions()
+        options = self._options()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1  # the graphs are chains
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
@@ -68,6 +78,9 @@ class OnnxRuntimeSession:
             ) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._inputs = {entry.name for entry in self._session.get_inputs()}
+
+    def _options(self) -> ort.SessionOptions:
+        return ort.SessionOptions()
 
     @property
     def tensors(self) -> tuple[tuple[TensorSpec | None, ...], tuple[TensorSpec | None, ...]]:
@@ -98,6 +111,41 @@ class OnnxRuntimeSession:
         }
 
 
+class LayeredOnnxRuntimeSession(OnnxRuntimeSession):
+    """The same, with the time of every node in every run."""
+
+    def _options(self) -> ort.SessionOptions:
+        self._folder = TemporaryDirectory(prefix="dreamvla-layers-")
+        options = ort.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(self._folder.name) / "layers")
+        return options
+
+    def layers(self) -> list[list[Layer]]:
+        """Ends the profiler; see `LayeredSession`."""
+        events = json.loads(Path(self._session.end_profiling()).read_bytes())
+        self._folder.cleanup()
+        return layers_of(events)
+
+
+def layers_of(events: list[dict[str, Any]]) -> list[list[Layer]]:
+    """By run the nodes in a file that ONNX Runtime's profiler wrote; its times are [µs].
+
+    A node belongs to the run during which it began.
+    """
+    runs = sorted(event["ts"] for event in events if event["name"] == "model_run")
+    found: list[list[Layer]] = [[] for _ in runs]
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            run = bisect_right(runs, event["ts"]) - 1
+            operator = event.get("args", {}).get("op_name", "")
+            layer = Layer(event["name"].removesuffix(_KERNEL), operator, event["dur"] / 1e6)
+            if run >= 0:
+                found[run].append(layer)
+    return found
+
+
+_Loaded = TypeVar("_Loaded", bound=OnnxRuntimeSession)
 _TYPES: dict[str, Literal["float32", "int32"]] = {
     "tensor(float)": "float32",
     "tensor(int32)": "int32",

@@ -21,7 +21,7 @@ from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.manifest import SamplerSpec, SubgraphSpec, TensorSpec
 from dreamvla_edge.runtime.samplers import FloatArray, Sampled
 
-from . import Array
+from . import Array, Layer
 from .engine import DENOISER, PLUGIN_LIBRARY, engine_folder, engine_key
 from .tensorrt_memory import DeviceKeysAndValues, DeviceTensor
 from .tensorrt_sampler import PRECISIONS, KernelSampler
@@ -96,6 +96,12 @@ class TensorRt:
             return TensorRtDenoiser(engine, spec, device, sampler)
         return TensorRtSession(engine, spec, device)
 
+    def load_layered(self, model: Path, spec: SubgraphSpec) -> TensorRtSession:
+        """As `load`, with TensorRT's own profiler on, and so without CUDA graphs."""
+        session = self.load(model, spec)
+        session.time_layers(self._trt.IProfiler)
+        return session
+
 
 class TensorRtWithPlugin(TensorRt):
     """With the engines of `dreamvla build --plugin`, whose attention is our kernel."""
@@ -120,6 +126,23 @@ class TensorRtSession:
         self._kept = frozenset[str]()
         self._graphs: dict[tuple[Any, ...], Any] = {}
         self._seen: set[tuple[Any, ...]] = set()
+        self._layers: list[list[Layer]] | None = None
+
+    def time_layers(self, profiler: Any) -> None:
+        """From now on every run tells how long its layers took; profiler: TensorRT's IProfiler."""
+        layers = self._layers = []
+
+        class Profiler(profiler):  # type: ignore[misc]
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                layers[-1].append(Layer(layer_name, "", ms / 1e3))
+
+        self._profiler = Profiler()  # the contexts do not keep it alive
+        for context in self._contexts:
+            context.profiler = self._profiler
+
+    def layers(self) -> list[list[Layer]]:
+        """See `LayeredSession`; a layer of an engine may stand for several nodes."""
+        return self._layers or []
 
     def run(
         self, inputs: Mapping[str, Array], into: Mapping[str, Array] | None = None
@@ -168,10 +191,13 @@ class TensorRtSession:
     def _execute(self, context: IExecutionContext, shapes: tuple[Any, ...]) -> None:
         """Once as it is, which settles everything that a capture may not do, then as a graph."""
         stream = int(self._device.stream)
-        if shapes in self._graphs:
+        if self._layers is not None:  # a graph's launch would tell nothing
+            self._layers.append([])
+            done = context.execute_async_v3(stream)
+        elif shapes in self._graphs:
             self._device.replay(self._graphs[shapes])
             return
-        if shapes in self._seen:
+        elif shapes in self._seen:
             with self._device.captured() as graph:
                 done = context.execute_async_v3(stream)
             self._graphs[shapes] = graph.executable

@@ -64,7 +64,7 @@ class Guardian:
         self._plan: Plan | None = None
         self._pressed: Array | None = None
         self._sequence = self._observed_ns = 0
-        self._mover = Mover(self._arm, limits, self._period_s, settings.shadow)
+        self._mover = Mover(self._arm, limits, self._period_s, settings.shadow, clock)
         self._asked: Target | None = None
         self._ending = self._ended = self._over = False
         self._needed_s = clock.monotonic()
@@ -137,6 +137,7 @@ class Guardian:
                     asked=self._asked,
                     acted=self._mover.acted,
                     written=self._mover.written,
+                    sent_ns=self._mover.sent_ns,
                     speed=self._speed(now_s),
                     realtime=self._settings.realtime,
                     sequence=self._sequence,

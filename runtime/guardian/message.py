@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 MAX_JOINTS = 8
 MAX_WAYPOINTS = 16
 _COMMAND, _REPORT = b"DVGC", b"DVGR"
@@ -95,6 +95,7 @@ REPORT = np.dtype(
         ("sequence", "<u4"),  # of the last command taken from the policy
         ("speed", "<f8"),  # share of the velocity limits in force, 0 to 1
         ("reading_ns", "<i8"),  # when `measured` was measured; 0: never
+        ("sent_ns", "<i8"),  # when `sent` was about to go to the servos; 0: not in this cycle
         ("measured", "<f8", MAX_JOINTS),  # [rad]
         ("velocity", "<f8", MAX_JOINTS),  # [rad/s]
         ("asked", "<f8", MAX_JOINTS),  # where the waypoints want the arm now [rad]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+
+from dreamvla_edge.runtime.clock import Clock
 
 from .guarded_arm import GuardedArm, Place
 from .limits import Acted, Limits, Motion, Target, allow, brake
@@ -14,16 +18,26 @@ class Mover:
     """Moves an arm's goal, one control period [s] at a time.
 
     shadow: goals move but are not sent. motion: what was sent last, NaN before the arm is taken
-    over; acted, written: the limits that acted, and whether something was sent, since `begin`.
+    over. Since `begin`: acted, the limits that acted; sent_ns, when a goal was about to be sent,
+    or would have been, monotonic [ns], else 0; written, whether it was.
     """
 
-    def __init__(self, arm: GuardedArm, limits: Limits, period_s: float, shadow: bool) -> None:
+    def __init__(
+        self,
+        arm: GuardedArm,
+        limits: Limits,
+        period_s: float,
+        shadow: bool,
+        clock: Clock = time,
+    ) -> None:
         self._arm, self._limits, self._period_s, self._shadow = arm, limits, period_s, shadow
+        self._clock = clock
         nowhere = np.full_like(limits.lower, np.nan)
         self._nowhere = Motion(nowhere, np.zeros_like(nowhere), np.nan)
         self.motion = self._nowhere
         self.acted: tuple[Acted, ...] = ()
         self.written = False
+        self.sent_ns = 0
 
     @property
     def has_arm(self) -> bool:
@@ -37,7 +51,7 @@ class Mover:
 
     def begin(self) -> None:
         """A new period."""
-        self.acted, self.written = (), False
+        self.acted, self.written, self.sent_ns = (), False, 0
 
     def take_over(self, place: Place) -> None:
         """The goal is where the arm is, and stands."""
@@ -61,6 +75,7 @@ class Mover:
 
     def _send(self, motion: Motion) -> None:
         """Only what was sent counts as the last motion."""
+        self.sent_ns = self._clock.monotonic_ns()
         if not self._shadow:
             self._arm.write(motion)
             self.written = True

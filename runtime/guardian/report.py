@@ -45,6 +45,7 @@ class Cycle:
     asked: Target | None
     acted: tuple[Acted, ...]
     written: bool
+    sent_ns: int
     speed: float
     realtime: int
     sequence: int
@@ -63,7 +64,7 @@ def report(cycle: Cycle) -> bytes:
     record["realtime"], record["written"] = cycle.realtime, cycle.written
     record["speed"], record["reason"] = cycle.speed, text(cycle.reason, "reason", REPORT)
     record["transactions"], record["rejected"] = cycle.transactions, cycle.rejected
-    record["bus_ns"] = cycle.bus_ns
+    record["bus_ns"], record["sent_ns"] = cycle.bus_ns, cycle.sent_ns
     record["servos"] = (joints := len(cycle.motion.position)) + 1
     record["sent"][:joints] = cycle.motion.position
     record["gripper"][2] = cycle.motion.gripper

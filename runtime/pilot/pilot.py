@@ -17,6 +17,7 @@ from dreamvla_edge.runtime.chunk import action_use, executed
 from dreamvla_edge.runtime.guardian.message import State
 from dreamvla_edge.runtime.guardian.report import reading_of
 from dreamvla_edge.runtime.policy import Chunk, Policy
+from dreamvla_edge.runtime.profiler.stage_ring import StageRing
 from dreamvla_edge.runtime.recording.recorder import Recorder
 from dreamvla_edge.runtime.recording.step import Observation, Step
 
@@ -31,18 +32,20 @@ _NEXT_FRAME_S, _PAUSE_S = 0.002, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One step: what was seen and what became of it."""
+    """One step: what was seen and what became of it; sequence: of the command that was sent."""
 
     sight: Sight
     step: Step
+    sequence: int
 
 
 class Pilot:
     """A policy at the arm.
 
     watch: connected to the guardian; base: see `time_base`; recorder: of what is seen and
-    decided, None for no recording; seed: of the sampler's noise. Raises ArmError if the bundle's
-    actions or states name something that the arm does not have.
+    decided, None for no recording; seed: of the sampler's noise; ring: for those who want to see
+    where the time goes. Raises ArmError if the bundle's actions or states name something that the
+    arm does not have.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Pilot:
         base: TimeBase,
         recorder: Recorder | None = None,
         seed: int | None = None,
+        ring: StageRing | None = None,
     ) -> None:
+        self._ring = ring
         self._policy, self._description = policy, description
         self._cameras, self._watch = cameras, watch
         self._recorder, self._random = recorder, np.random.default_rng(seed)
@@ -73,6 +78,11 @@ class Pilot:
     def factor(self) -> float:
         """Of the speed: 1 as in training, below it slower."""
         return self._pace.factor
+
+    @property
+    def next_s(self) -> float:
+        """When the next step is due, monotonic [s]."""
+        return self._pace.next_s
 
     @property
     def instruction(self) -> str:
@@ -140,11 +150,13 @@ class Pilot:
         report = self._watch.report_at(observed_ns)  # now: after the policy it may be forgotten
         state = self._state_of(report)
         noise = self._noise()
+        captured_s = time.monotonic()
         chunk = self._policy.act(sight.primary.image, sight.wrist.image, state, noise)
         thought_s = time.monotonic()
         way = self._route(chunk, report, observed_ns)
-        sent = self._watch.drive(observed_ns, way.waypoints)
-        if not sent:
+        routed_s = time.monotonic()
+        sequence = self._watch.drive(observed_ns, way.waypoints)
+        if sequence is None:
             self._pausing = True
             return None
         step = Step(
@@ -161,8 +173,9 @@ class Pilot:
             gripper=np.array([waypoint.gripper for waypoint in way.waypoints]),
             spans={
                 "policy": (begin_s, thought_s),
-                "motion": (thought_s, time.monotonic()),
-                **{f"policy.{name}": span for name, span in chunk.spans.items()},
+                "capture": (observed_ns / 1e9, captured_s),
+                **chunk.spans,
+                "kinematics": (thought_s, routed_s),
             },
             noise=noise,
             position_error_m=way.position_error_m,
@@ -173,7 +186,9 @@ class Pilot:
         self._record_frames(sight)
         if self._recorder is not None:
             self._recorder.step(step)
-        return Decision(sight, step)
+        if self._ring is not None:
+            self._ring.note(sequence, step.spans)
+        return Decision(sight, step, sequence)
 
     def _noise(self) -> NDArray[np.float32] | None:
         """Drawn here, not in the policy: a recording keeps it, so that a replay can be exact."""

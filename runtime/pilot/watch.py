@@ -68,15 +68,15 @@ class Watch:
         with self._lock:
             self._client.send(Command(order, self._client.next_sequence(), reason=reason))
 
-    def drive(self, observed_ns: int, waypoints: tuple[Waypoint, ...]) -> bool:
-        """Sends waypoints, unless the cameras have failed since; whether they were sent."""
+    def drive(self, observed_ns: int, waypoints: tuple[Waypoint, ...]) -> int | None:
+        """Sends waypoints; the number of the command, None if the cameras have failed since."""
         self._refuse_end()
         with self._lock:
             if self._blind:
-                return False
+                return None
             number = self._client.next_sequence()
             self._client.send(Command(Order.WAYPOINTS, number, observed_ns, waypoints))
-            return True
+            return number
 
     def close(self) -> None:
         """Holds the arm and ends the thread."""

@@ -33,9 +33,9 @@ class Step:
     which the chunk was sampled, None for a head that needs none; chunk (P, 7): the network's
     numbers; action (7,): what was executed of it; times_ns (m,), joints (m, n) [rad],
     gripper (m,) [opening, 0 to 1]: the waypoints sent; spans: stage -> (start, end) [s], the
-    whole of the policy's work as `policy`; position_error_m, orientation_error_rad: what the
-    inverse kinematics left over; speed: factor of the time base, 1 = the data set's own;
-    before: what the policy was shown since the step before, oldest first.
+    whole of the policy's work as `policy`, its stages as in `Chunk`; position_error_m,
+    orientation_error_rad: what the inverse kinematics left over; speed: factor of the time base,
+    1 = the data set's own; before: what the policy was shown since the step before, oldest first.
     """
 
     observed_s: float

@@ -34,8 +34,7 @@ class PolicyActor:
     def act(self, primary: Frame, wrist: Frame, state: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Actor.act`."""
         chunk = self._policy.act(primary, wrist, state, self._policy.noise(self._random))
-        begin = min(start for start, _ in chunk.spans.values())
-        self.times_s.append(max(end for _, end in chunk.spans.values()) - begin)
+        self.times_s.append(chunk.spans["sampler"][1] - chunk.spans["preprocess"][0])
         return self._use.use(chunk.actions)
 
 

@@ -81,7 +81,7 @@ def test_one_document_with_every_figure(good: subprocess.CompletedProcess[str]) 
     acted = np.median([step["observation_to_action_s"] for step in samples["policy"]])
     assert result["released_loop_s"] == pytest.approx(released)
     assert result["observation_to_action_ratio"] == pytest.approx(released / acted)
-    assert {"vision", "backbone", "denoise", "prefill"} <= set(result["stages"])
+    assert {"vision", "embed", "step", "sampler", "prefill"} <= set(result["stages"])
 
 
 def test_every_step_is_another(good: subprocess.CompletedProcess[str]) -> None:

@@ -113,7 +113,7 @@ def test_numbers(demo: dict[str, Any]) -> None:
     assert np.unique(actions[:, :5], axis=0).shape[0] > 2
     assert 0 < task["rate_hz"] <= 11 and 0 < task["speed_factor"] <= 1
     stages = task["stage_ms"]
-    assert {"policy", "motion", "policy.vision"} < set(stages)
+    assert {"policy", "capture", "vision", "kinematics"} < set(stages)
     assert all(0 < duration < 20_000 for duration in stages.values())
     assert task["guardian_cycles"] > 50
     assert [entry["state"] for entry in task["states"]][:2] == ["HOLD", "RAMP"]

@@ -72,6 +72,15 @@ def test_other_ways_to_call_it(program: list[str | Path], name: str) -> None:
     assert cure_of(wrong.stderr)[2] == f"{name} --help"
 
 
+def test_profile_under_its_own_name() -> None:
+    """The help, but for the program's name."""
+    done = subprocess.run([SCRIPTS / "dreamvla-profile", "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == dreamvla("profile", "--help").stdout.replace(
+        "Usage: dreamvla profile", "Usage: dreamvla-profile"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [

@@ -29,7 +29,7 @@ from dreamvla_edge.runtime.guardian.message import (
 
 # As a ROS 2 node in another language would write them down: docs/guardian-socket.md.
 COMMAND_LAYOUT = "<4sHHIIq64s" + MAX_WAYPOINTS * "q8dd"
-REPORT_LAYOUT = "<4sHHQqqIHHhHHIdq8d8d8d8d3d9f9f9f9fqII96s"
+REPORT_LAYOUT = "<4sHHQqqIHHhHHIdqq8d8d8d8d3d9f9f9f9fqII96s"
 
 waypoints = st.lists(
     st.builds(
@@ -72,7 +72,7 @@ def test_the_bytes_of_a_command() -> None:
     for i in range(MAX_WAYPOINTS):
         joints = [j + i / 10 for j in range(5)] + [np.nan] * 3
         rows += [1000 + i, *joints, 0.25 * i] if i < 3 else [0] + [0.0] * 9
-    expected = struct.pack(COMMAND_LAYOUT, b"DVGC", 1, 2, 7, 3, 123456789, b"why", *rows)
+    expected = struct.pack(COMMAND_LAYOUT, b"DVGC", 2, 2, 7, 3, 123456789, b"why", *rows)
     found = encode(Command(Order.WAYPOINTS, 7, 123456789, way, "why"))
     assert len(found) == struct.calcsize(COMMAND_LAYOUT) == COMMAND.itemsize == 1368
     assert found == expected
@@ -95,8 +95,8 @@ def test_the_bytes_of_a_report() -> None:
             )
             record[name] = values if count > 1 else values[0]
             numbers += values
-    expected = struct.pack(REPORT_LAYOUT, b"DVGR", 1, *numbers)
-    assert len(expected) == REPORT.itemsize == 602
+    expected = struct.pack(REPORT_LAYOUT, b"DVGR", 2, *numbers)
+    assert len(expected) == REPORT.itemsize == 610
     assert record.tobytes() == expected
     assert decode_report(expected)["cycle"] == record["cycle"]
 
@@ -108,7 +108,7 @@ def test_the_bytes_of_a_report() -> None:
         lambda data: data + b"\0",
         lambda data: b"",
         lambda data: b"DVGX" + data[4:],
-        lambda data: data[:4] + b"\2\0" + data[6:],  # the next version
+        lambda data: data[:4] + b"\3\0" + data[6:],  # the next version
         lambda data: data[:6] + b"\x63\0" + data[8:],  # an order that there is not
         lambda data: data[:12] + b"\x11\0\0\0" + data[16:],  # seventeen waypoints
     ],
@@ -128,7 +128,7 @@ def test_what_is_no_report_is_refused() -> None:
     for bad in (
         good[:-1],
         b"DVGC" + good[4:],
-        good[:4] + b"\2\0" + good[6:],
+        good[:4] + b"\3\0" + good[6:],
         good[:6] + b"\x63\0" + good[8:],
     ):
         with pytest.raises(MessageError):

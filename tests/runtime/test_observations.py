@@ -281,7 +281,9 @@ def test_spans_tell_where_the_time_goes(
     policies[0].reset("open the drawer")
     policies[0].act(*changed(steps[0]))
     spans = policies[0].act(*changed(steps[1])).spans
-    stages = ["preprocess", "vision", "backbone", "denoise"]
+    stages = ["preprocess", "vision", "embed", "step", "sampler"]
+    ahead = spans.pop("prefill")
     assert [name for name in spans if name != "prefill_wait"] == stages
     ends = [moment for name in stages for moment in spans[name]]
     assert ends == sorted(ends)
+    assert ahead[0] <= ahead[1] <= spans["embed"][0]

@@ -37,6 +37,7 @@ from dreamvla_edge.runtime.backends.shapes import shapes
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import BackendError
 from dreamvla_edge.runtime.policy import Policy
+from dreamvla_edge.runtime.profiler.layers import time_layers
 from golden_cases import Golden
 from recorded_tensorrt import VERSIONS, Recorded
 
@@ -258,6 +259,19 @@ def test_an_engine_that_is_missing_or_of_another_machine(
     monkeypatch.setattr(Host, "multiprocessors", 4)
     with pytest.raises(BackendError, match="with 4 multiprocessors"):
         make_backend("tensorrt").load(bundle.model("text"), spec)
+
+
+def test_layers_are_timed_by_its_own_profiler(trt: Recorded, bundles: Bundles) -> None:
+    """Run by run, and without CUDA graphs, which would tell nothing."""
+    bundle = bundles.bundle("calvin_small")
+    built(bundle, trt)
+    assert trt.classes["IProfiler"]["report_layer_time"]  # what this version calls
+    found = time_layers(bundle, "tensorrt", None, 2)
+    assert Host.replays == 0
+    by_use = {(layer.subgraph, layer.use): layer for layer in found}
+    assert by_use["denoise", "evaluation"].times == 10 and by_use["backbone", "prefill"].times == 1
+    assert {layer.seconds for layer in found} == {1.5e-3}
+    assert ("vision", "frame") in by_use and not any(name == "text" for name, _ in by_use)
 
 
 def test_the_recorder_refuses_what_a_version_lacks() -> None:

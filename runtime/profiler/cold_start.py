@@ -1,0 +1,83 @@
+"""How long a fresh process takes to its first action.
+
+    python -m dreamvla_edge.runtime.profiler.cold_start BUNDLE [BACKEND [THREADS [SAMPLER]]]
+
+prints one JSON object, the fields of `profile.ColdStart`. The time from the start of the process
+to this program is the kernel's, so the interpreter and its imports count.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from dreamvla_edge.runtime.errors import ProfileError
+
+from .process import memory
+from .profile import ColdStart
+
+_MODULE = "dreamvla_edge.runtime.profiler.cold_start"
+_LONGEST_S = 300.0
+
+
+def cold_start(bundle: Path, backend: str, threads: int | None, sampler: str | None) -> ColdStart:
+    """Starts a process, which reads what the system has in its cache of files.
+
+    Raises ProfileError if it fails.
+    """
+    arguments = [str(bundle), backend, str(threads or ""), sampler or ""]
+    done = subprocess.run(
+        [sys.executable, "-m", _MODULE, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_S,
+    )
+    if done.returncode:
+        raise ProfileError(
+            f"a fresh process cannot run {bundle}: {(done.stderr.strip() or '?').splitlines()[-1]}",
+            "a first decision",
+            f"look with `dreamvla verify {bundle}`",
+        )
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=ColdStart)
+
+
+def main(bundle: str, backend: str = "onnxruntime", threads: str = "", sampler: str = "") -> None:
+    """Opens, loads, decides once, and prints."""
+    import numpy as np
+
+    from dreamvla_edge.runtime.bundle import open_bundle
+    from dreamvla_edge.runtime.policy import Policy
+    from dreamvla_edge.runtime.samplers.named import replacement
+
+    imports_s = _age_s()
+    stamps = [time.monotonic()]
+    opened = open_bundle(bundle)
+    stamps.append(time.monotonic())
+    other = replacement(opened.manifest, sampler or None)
+    specification = opened.manifest.specification
+    with Policy(opened, backend, int(threads) if threads else None, sampler=other) as policy:
+        stamps.append(time.monotonic())
+        policy.reset("begin")
+        frames = [np.zeros((c.height, c.width, 3), np.uint8) for c in specification.cameras]
+        policy.act(frames[0], frames[1], np.zeros(specification.state.size, np.float32))
+        stamps.append(time.monotonic())
+    used = memory()
+    opening, loading, deciding = (b - a for a, b in zip(stamps, stamps[1:], strict=False))
+    peak_mb = used.peak_mb if used else 0.0
+    print(msgspec.json.encode(ColdStart(imports_s, opening, loading, deciding, peak_mb)).decode())
+
+
+def _age_s() -> float:
+    """How long ago this process was started [s], by the kernel's clock."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    began_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_s
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
