@@ -60,7 +60,6 @@ ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
 RestrictNamespaces=yes
-StateDirectory=dreamvla/%i
 """
 
 
