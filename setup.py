@@ -27,6 +27,7 @@ setup(
         "": ["py.typed"],
         "dreamvla_edge.calibrate": ["presets/*.toml"],
         "dreamvla_edge.demo": ["*.safetensors", "*.toml", "*.md", "*.png", "bundle/*"],
+        "dreamvla_edge.deploy": ["requirements-*.txt"],
         "dreamvla_edge.export": ["data_sets/*", "vocabulary/*"],
         "dreamvla_edge.kernels": ["cuda/*", "emulation/*.cpp", "emulation/*.h"],
         "dreamvla_edge.runtime.arms": ["*.toml"],

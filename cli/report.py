@@ -60,10 +60,14 @@ class Report:
         """Entries of the JSON document, which is printed at the end."""
         self._document.update(entries)
 
+    def as_text(self) -> str:
+        """The JSON document as it is by now."""
+        return json.dumps(_plain(self._document), indent=1, allow_nan=False)
+
     def finish(self) -> None:
         """Print the JSON document if one was asked for."""
         if self.as_json:
-            click.echo(json.dumps(_plain(self._document), indent=1, allow_nan=False))
+            click.echo(self.as_text())
 
 
 def _is_number(cell: str) -> bool:

@@ -92,6 +92,7 @@ def command(
     """
     from dreamvla_edge.runtime.bundle import open_bundle
 
+    from .last_run import keep_last_run
     from .session import Wishes, session
 
     wishes = Wishes(
@@ -111,6 +112,7 @@ def command(
     with session(open_bundle(bundle), robot_file, wishes, report.progress) as parts:
         status = _drive(parts, seconds, report)
     report.document(status.document())
+    keep_last_run(bundle, status.document())
     report.text(status.line)
     if parts.recorder is not None:
         _tell(parts.recorder, report)

@@ -82,7 +82,7 @@ def jetpack(facts: Facts) -> Iterator[Finding]:
         return
     release = jetpack_of(facts.l4t)
     found = f"L4T {facts.l4t}" + ("" if release is None else f", JetPack {release.version}")
-    if release is None or numbers(facts.l4t) < (36, 4):
+    if numbers(facts.l4t) < (36, 4):
         cure = "install JetPack 6.1 or later with NVIDIA's SDK Manager, or update with apt"
         yield Finding("jetpack", "error", found, wanted, cure, verbs)
     elif not known(facts.l4t):

@@ -103,11 +103,10 @@ class PowerMode(_Fact, frozen=True):
 
 
 class Power(_Fact, frozen=True):
-    """mode: id of the chosen one; mask: of the TPCs that are off now, where Linux tells."""
+    """mode: id of the chosen one."""
 
     mode: int
     modes: tuple[PowerMode, ...]
-    mask: int | None
 
     @property
     def now(self) -> PowerMode | None:

@@ -10,7 +10,8 @@ from dreamvla_edge.deploy.finding import Finding
 RELEASED_S = 1793491200.0
 """2026-11-01: no clock that is right shows an earlier time to this version [s since 1970]."""
 INSTALL_BYTES = 1_000_000_000
-"""A virtual environment with everything for a Jetson is half of this (`docs/doctor.md`)."""
+"""A third of this is what everything for a Jetson takes unpacked (`docs/doctor.md`); the rest is
+for a small bundle and its transfer."""
 ROOM_BYTES = 4 * INSTALL_BYTES
 """For three releases and what they are made from; a bundle's own size comes on top."""
 BUILD_BYTES = 12_000_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dreamvla_edge.deploy.board_checks import is_jetson
 from dreamvla_edge.deploy.facts import Facts
@@ -60,6 +60,7 @@ def packages(facts: Facts) -> Iterator[Finding]:
         else:
             found = ", ".join(f"{name} {have[name]}" for name in names)
             yield Finding(f"extra {extra}", "ok", found, verbs=verbs)
+    yield from _bindings(have, facts)
 
 
 def releases(facts: Facts) -> Iterator[Finding]:
@@ -85,3 +86,23 @@ def releases(facts: Facts) -> Iterator[Finding]:
                 f" {count} release{'' if count == 1 else 's'} kept",
                 verbs=("run",),
             )
+            yield from _bindings(release.packages, facts)
+
+
+def _bindings(have: Mapping[str, str], facts: Facts) -> Iterator[Finding]:
+    """NVIDIA's support policy for them: version N is for CUDA N, of the driver."""
+    version, cuda = have.get("cuda-bindings"), "" if facts.cuda is None else facts.cuda.version
+    if facts.gpu is not None and facts.gpu.cuda is not None:
+        cuda = facts.gpu.cuda.driver
+    if version is None or not cuda:
+        return
+    major = cuda.partition(".")[0]
+    if version.partition(".")[0] != major:
+        yield Finding(
+            "cuda-bindings",
+            "error",
+            f"cuda-bindings {version} with CUDA {cuda}",
+            f"cuda-bindings {major}",
+            f"pip install 'cuda-bindings=={major}.*'",
+            ("build", "profile", "run"),
+        )

@@ -25,7 +25,17 @@ MAX_LATENCY_MS = 1
 def serial(facts: Facts) -> Iterator[Finding]:
     """Every port an arm can hang on."""
     ports = facts.serial or ()
-    if not ports and not facts.adapters:
+    hidden = sorted({name for adapter in facts.adapters or () for name in adapter.ports})
+    if not ports and hidden:
+        yield Finding(
+            "serial",
+            "error",
+            f"the kernel has {', '.join(hidden)}, but /dev has not",
+            "a node for every port",
+            f"in a container: start it with --device /dev/{hidden[0]}; else sudo udevadm trigger",
+            ARM_VERBS,
+        )
+    elif not ports and not facts.adapters:
         yield Finding(
             "serial",
             "warning",
@@ -195,8 +205,8 @@ def _one_hub(found: tuple[Camera, ...]) -> Iterator[Finding]:
                 "warning",
                 f"{count} cameras share the hub in USB socket {hub}",
                 "a socket of the machine for each, unless both send MJPEG",
-                "connect one elsewhere, or ask for `fourcc = MJPG` in robot.toml;"
-                " `dreamvla robot check` counts the frames",
+                "connect one elsewhere, or let both send MJPEG (robot.toml: options = { fourcc ="
+                ' "MJPG" }); `dreamvla robot check` counts the frames',
                 CAMERA_VERBS,
             )
 

@@ -32,8 +32,9 @@ SCHEMA = 1
 PLACES = ("/opt/dreamvla", "~/.local/share/dreamvla", "~/.cache/dreamvla-edge", "/tmp")
 TIMEOUT_S = 10
 """For each program that is asked."""
-ACCELERATORS = ("nvhost-gpu", "nvgpu/igpu0/channel", "nvidia0")
-"""What CUDA opens: JetPack 5, JetPack 6, and JetPack 7 or a PC."""
+ACCELERATORS = ("nvmap", "nvhost-gpu", "nvgpu/igpu0/ctrl", "nvidia0")
+"""What CUDA opens: the first three on a Jetson, as its driver has them; the last on a PC and with
+the driver of JetPack 7."""
 PACKAGES = (
     *("dreamvla-edge", "click", "msgspec", "numpy", "onnxruntime", "pillow", "pyserial"),
     *("tokenizers", "tensorrt", "cuda-bindings", "pycuda", "torch", "onnx", "onnxscript"),
@@ -123,8 +124,8 @@ def cuda(root: Path) -> dict[str, Any]:
     home = root / "usr/local/cuda"
     said = json.loads(_text(home / "version.json"))
     version = (said.get("cuda") or said["cuda_cudart"])["version"]
-    nvcc = shutil.which("nvcc") or os.access(home / "bin/nvcc", os.X_OK)
-    return {"version": version, "path": os.path.realpath(home), "nvcc": bool(nvcc)}
+    nvcc = os.access(home / "bin/nvcc", os.X_OK)
+    return {"version": version, "path": os.path.realpath(home), "nvcc": nvcc}
 
 
 def cudnn(root: Path) -> str:
@@ -202,8 +203,7 @@ def power(root: Path) -> dict[str, Any]:
         kept = re.search(r"^\s*(\d+)\s*$", _said("nvpmodel", "-q"), re.M)
     if kept is None:
         raise NotHere("neither /var/lib/nvpmodel/status nor `nvpmodel -q` names a mode")
-    mask = _text(root / "sys/devices/platform/gpu.0/tpc_pg_mask", "").strip()
-    return {"mode": int(kept.group(1)), "modes": modes, "mask": int(mask, 0) if mask else None}
+    return {"mode": int(kept.group(1)), "modes": modes}
 
 
 def _power_modes(text: str) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def _power_modes(text: str) -> list[dict[str, Any]]:
         head = re.match(r"ID=(\d+)\s+NAME=(\S+)\s*>", block)
         if head is None:
             continue
-        lines = re.findall(r"^(\w+)\s+(\w+)\s+(-?\w+)\s*$", block.partition("\n<")[0], re.M)
+        lines = re.findall(r"^\s*(\w+)\s+(\w+)\s+(-?\w+)\s*$", block.partition("\n<")[0], re.M)
         said = {(parameter, name): value for parameter, name, value in lines}
         cores = [said[key] for key in said if key[0] == "CPU_ONLINE"]
         modes.append(
@@ -242,7 +242,7 @@ def clocks(root: Path) -> dict[str, Any]:
     load = _text(folder / name / "device/load", "").strip()
     files = {"least": "min_freq", "most": "max_freq", "now": "cur_freq"}
     found: dict[str, Any] = {key: int(_text(folder / name / file)) for key, file in files.items()}
-    found["load"] = int(load) / 1000 if load else None
+    found["load"] = int(load) / 1000 if load.isdigit() else None
     return found
 
 
@@ -304,7 +304,7 @@ def serial(root: Path) -> list[dict[str, Any]]:
                     **_node(node, links),
                     "driver": _driver(device),
                     "usb": _usb(device),
-                    "latency_ms": int(timer) if timer else None,
+                    "latency_ms": int(timer) if timer.isdigit() else None,
                 }
             )
     return found
@@ -321,7 +321,7 @@ def adapters(root: Path) -> list[dict[str, Any]]:
         ports = [port.name for part in interfaces for port in part.glob("**/tty[AU]*[0-9]")]
         found.append(
             {
-                "usb": f"{vendor}:{_text(device / 'idProduct').strip()}",
+                "usb": _usb_id(device),
                 "product": _text(device / "product", "").strip(),
                 "driver": next((name for name in map(_driver, interfaces) if name), ""),
                 "ports": sorted(set(ports)),
@@ -477,15 +477,20 @@ def _program(process: Path) -> str:
 
 
 def _driver(device: Path) -> str:
-    return os.path.basename(os.path.realpath(device / "driver")) if device.exists() else ""
+    link = device / "driver"
+    return os.path.basename(os.path.realpath(link)) if link.is_symlink() else ""
 
 
 def _usb(device: Path) -> str:
     """Vendor and product of the USB device that a node belongs to, such as 0403:6014."""
     for folder in (device.resolve(), *device.resolve().parents):
         if (folder / "idVendor").exists():
-            return f"{_text(folder / 'idVendor').strip()}:{_text(folder / 'idProduct').strip()}"
+            return _usb_id(folder)
     return ""
+
+
+def _usb_id(device: Path) -> str:
+    return ":".join(_text(device / name, "").strip() for name in ("idVendor", "idProduct"))
 
 
 def _socket(device: Path) -> str:

@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Makes the shared folder, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
         os.environ[_SHARED] = tempfile.mkdtemp(prefix="dreamvla-tests-")
+        os.environ["XDG_STATE_HOME"] = os.environ[_SHARED]  # where runs leave their numbers
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -6,23 +6,29 @@
 #
 #   tools/system.sh         all of it
 #   tools/system.sh draw    the last of it alone, for the demo
+#   tools/system.sh arm64   only what tools/arm64.py emulates a Jetson's processor with
 #
 # Only root installs; for anybody else the line to type is printed, and so it is when apt fails.
 
 set -euo pipefail
 
 missing=()
-if [ "${1:-}" != draw ]; then
+if [ "${1:-}" = arm64 ]; then
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
+elif [ "${1:-}" != draw ]; then
     command -v cc >/dev/null || missing+=(gcc)
     command -v g++ >/dev/null || missing+=(g++)
     [ -e /usr/include/linux/videodev2.h ] || missing+=(linux-libc-dev libc6-dev)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v ssh-keygen >/dev/null || missing+=(openssh-client)
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
-    command -v ssh >/dev/null || missing+=(openssh-client)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi
-ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+if [ "${1:-}" != arm64 ]; then
+    ls /usr/share/glvnd/egl_vendor.d/*.json >/dev/null 2>&1 || missing+=(libegl1 libegl-mesa0 libgl1-mesa-dri)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 install="apt-get install -y --no-install-recommends ${missing[*]}"
