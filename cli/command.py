@@ -43,7 +43,7 @@ COMMANDS = {
     "record": "Record demonstrations, or export recordings as data sets.",
     "replay": "Give a recording to a policy or to an arm again, or draw it.",
     "dream": "Show what a network expects to see three steps later.",
-    "doctor": "Say what is wrong with a machine, or with a recording.",
+    "doctor": "Say what is wrong with a machine, or with the arm in a recording.",
 }
 """Name → first line of its help; command `x` is `command` in `cli/x.py`."""
 

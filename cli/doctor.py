@@ -14,7 +14,7 @@ from .report import Report
 @click.command(
     "doctor",
     epilog=example(
-        "dreamvla doctor",
+        "dreamvla doctor localhost",
         "dreamvla doctor robot@jetson",
         "dreamvla doctor robot@jetson --report help.zip",
         "dreamvla doctor recording -v",
@@ -39,11 +39,11 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    """Say what is wrong with a machine, or why the arm in a recording was slow or shook.
+    """Say what is wrong with a machine, or with the arm in a recording: why it was slow or shook.
 
-    TARGET is nothing for this machine, [user@]HOST for another one that ssh reaches (nothing is
-    installed or changed there), or the folder of a recording. Every finding comes with its cure;
-    an error keeps a command from working, a warning makes it worse.
+    TARGET is nothing or localhost for this machine, [user@]HOST for another one that ssh reaches
+    (nothing is installed or changed there), or the folder of a recording. Every finding comes with
+    its cure; an error keeps a command from working, a warning makes it worse.
     """
     from .doctor_machine import examine
     from .doctor_recording import show_diagnosis

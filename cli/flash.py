@@ -141,6 +141,11 @@ def _flash(
             return
         outcome = flash(connection, wish, made, progress)
     if alone:
+        if outcome.gate:
+            report.text(
+                f"a policy step takes {outcome.gate['p95_ms']:.1f} ms there (95 % of"
+                f" {outcome.gate['steps']} steps)"
+            )
         for note in outcome.notes:
             report.text(note)
     row.update(_done(outcome))

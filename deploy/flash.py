@@ -70,6 +70,7 @@ class Plan:
     current: str | None
     unchanged: bool
     privileged: tuple[str, ...]
+    base: str
     robot: str
     has_robot: bool
 
@@ -110,6 +111,7 @@ def plan(connection: Connection, wish: Wish) -> Plan:
         current=state["current"],
         unchanged=unchanged,
         privileged=tuple(connection.ask("privileged", owner=login)["commands"]),
+        base=str(hello["base"]),
         robot=str(hello["robot"]),
         has_robot=bool(hello["has_robot"]),
     )
@@ -158,9 +160,11 @@ def flash(
     connection.ask("prune")
     if not made.has_robot:
         notes.append(
-            f"there is no {made.robot} yet: the service waits; make one on the device with"
-            f" `{made.parcel.release}`'s `dreamvla robot init -o {made.robot}`"
+            f"there is no {made.robot} yet: make it on the device with"
+            f" {made.base}/current/venv/bin/dreamvla robot init -o {made.robot}"
         )
+    if wish.user:
+        notes.append("to start it without a login: loginctl enable-linger, on the device")
     return Outcome(made, True, sent, backend, gate, tuple(notes))
 
 

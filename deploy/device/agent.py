@@ -93,6 +93,8 @@ class Agent:
 
     def privileged(self, owner: str) -> dict[str, Any]:
         """The lines that need root, if all of them are needed."""
+        if self._places.user:
+            return {"commands": []}
         release = self._places.release("RELEASE")
         commands = [*self._prepares(owner), *self._service.commands(release)]
         return {"commands": [self._root.shown(command) for command in commands]}

@@ -60,7 +60,6 @@ ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
 RestrictNamespaces=yes
-StateDirectory=dreamvla/%i
 """
 
 
@@ -87,7 +86,7 @@ def prepare_commands(places: Places, owner: str) -> list[tuple[str, ...]]:
     """Make the folders that root has to give away; `owner` is who flashes."""
     return [
         ("install", "-d", "-m", "755", "-o", owner, str(places.base)),
-        ("install", "-d", "-m", "755", str(places.settings)),
+        ("install", "-d", "-m", "755", "-o", owner, str(places.settings)),
     ]
 
 

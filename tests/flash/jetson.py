@@ -83,15 +83,14 @@ def main() -> None:
 def disguise(folder: Path, jetpack: str) -> None:
     """Mounts what makes the difference; nothing of it is seen outside."""
     release, chip, processor = BOARDS[jetpack]
-    for place in ("/etc", "/var", "/usr/local/sbin"):
+    for place in ("/etc", "/var", "/usr/local/sbin", str(Path.home())):
         cover(folder, place, place)
     base = sysconfig.get_path("purelib", "posix_prefix", _base_variables())
     cover(folder, base, sysconfig.get_path("purelib"))
     for path in Path(base).glob("*dreamvla_edge*"):
         path.unlink() if path.is_file() else subprocess.run(["rm", "-r", str(path)], check=True)
     for name in (".bashrc", ".profile"):  # what people put on the PATH here, a board has not
-        if (Path.home() / name).exists():
-            subprocess.run(["mount", "--bind", "/dev/null", str(Path.home() / name)], check=True)
+        (Path.home() / name).write_text("")
     for place in ("/opt", "/run"):
         (folder / place[1:]).mkdir(exist_ok=True)
         subprocess.run(["mount", "--bind", str(folder / place[1:]), place], check=True)

@@ -18,7 +18,7 @@ from flash.conftest import COMMON, Made
 
 POINTS = 40
 """An update has so many durable points at most; the last of them must not be reached."""
-PATIENT_S = 60.0
+PATIENT_S = 200.0
 
 
 def update(boards: Made, board: Board, bundle: Path) -> int:

@@ -50,7 +50,9 @@ class Served:
 
     def told(self, line: str) -> list[str]:
         """Waits until systemd is told a line; the message that holds it."""
+        deadline = time.monotonic() + PATIENT_S
         while True:
+            assert time.monotonic() < deadline, f"systemd was not told {line}"
             message = self._socket.recv(4096).decode().split("\n")
             if line in message:
                 return message
@@ -128,7 +130,7 @@ def test_a_stop_while_it_starts(desk: Desk, tmp_path: Path) -> None:
             assert service.ask(order="stop")["state"] == "stop"
         time.sleep(0.5)
         assert service.ask(order="status")["state"] == "stop"
-        assert desk.guardian() is None
+        assert desk.guardian() is None and desk.torque() == {}
         assert service.end() == 0
 
 
