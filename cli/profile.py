@@ -130,11 +130,11 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    """Show where the time goes, from the camera's stamp to the last serial byte.
+    """Show where the time goes, from picture to servos.
 
-    The whole chain runs as `dreamvla run` runs it: cameras, policy, guardian and, where no robot
-    file is given, a virtual arm whose bus has a clock of its own. Beside every stage stands the
-    least that it can take on this machine.
+    From the camera's stamp to the last serial byte, the whole chain runs as `dreamvla run` runs it:
+    cameras, policy, guardian and, where no robot file is given, a virtual arm whose bus has a clock
+    of its own. Beside every stage stands the least that it can take on this machine.
     """
     if watch:
         from .profile_watch import watched
