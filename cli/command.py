@@ -29,7 +29,7 @@ COMMANDS = {
     "flash": "Install a bundle on devices over SSH.",
     "rollback": "Go back to the release before, on a flashed device.",
     "build": "Build TensorRT's engines of a bundle.",
-    "profile": "Show where the time goes, from the camera's stamp to the last serial byte.",
+    "profile": "Show where the time goes, from picture to servos.",
     "train": "Fine-tune a checkpoint on a data set.",
     "eval": "Let a bundle do the tasks of the scene, and count.",
     "run": "Drive an arm with a bundle, guarded.",
@@ -142,7 +142,15 @@ def run(command: click.Command, name: str) -> NoReturn:
             signal.signal(number, stop)
     report = Report(as_json="--json" in sys.argv[1:])  # until the options have been read
     try:
-        code = command.main(prog_name=name, standalone_mode=False, obj=report) or 0
+        code = (
+            command.main(
+                prog_name=name,
+                standalone_mode=False,
+                obj=report,
+                help_option_names=["-h", "--help"],
+            )
+            or 0
+        )
         report.finish()
     except BrokenPipeError:  # the reader has seen enough, as in `dreamvla inspect bundle | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -200,7 +208,6 @@ def _explained(error: BaseException) -> BaseException:
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=example(
         "dreamvla demo",
         "dreamvla export checkpoint.pth -o bundle --data-set calvin",

@@ -130,11 +130,11 @@ def command(
     force: bool,
     report: Report,
 ) -> None:
-    """Show where the time goes, from the camera's stamp to the last serial byte.
+    """Show where the time goes, from picture to servos.
 
-    The whole chain runs as `dreamvla run` runs it: cameras, policy, guardian and, where no robot
-    file is given, a virtual arm whose bus has a clock of its own. Beside every stage stands the
-    least that it can take on this machine.
+    From the camera's stamp to the last serial byte, the whole chain runs as `dreamvla run` runs it:
+    cameras, policy, guardian and, where no robot file is given, a virtual arm whose bus has a clock
+    of its own. Beside every stage stands the least that it can take on this machine.
     """
     if watch:
         from .profile_watch import watched
@@ -176,11 +176,11 @@ def command(
 def _places(
     output: Path | None, html: Path | None, trace: Path | None, force: bool
 ) -> dict[str, Path]:
-    """Where what is to be written goes; only a last folder may be missing.
+    """Where what is to be written goes; of the folders only -o itself may be missing.
 
     Raises OutputError if something is there, or nothing can be.
     """
-    import os
+    from tempfile import TemporaryFile
 
     from dreamvla_edge.runtime.errors import OutputError
 
@@ -198,12 +198,14 @@ def _places(
     for path in places.values():
         require_free(path, force)
     for folder in folders:
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        try:
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
             raise OutputError(
-                f"nothing can be written into {folder}",
+                f"nothing can be written into {folder} ({error.strerror})",
                 "an existing folder that can be written",
                 "choose another place",
-            )
+            ) from error
     return places
 
 

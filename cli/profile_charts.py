@@ -22,6 +22,8 @@ _TOP, _AXIS = 6, 26
 _LINE = 13  # between two texts below each other
 _PLOT = 190
 _MOST_POINTS = 400
+_TOPS = (1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0)  # quarters of them are short numbers
+_TICKS = (1.0, 2.0, 5.0, 10.0)
 
 
 def number(value: float) -> str:
@@ -163,7 +165,7 @@ def _told(name: str, stage: Stage) -> str:
 
 
 def _axis(end: float, bottom: float, room: float) -> str:
-    step = _nice(end / 5) if end > 0 else 1.0
+    step = _nice(end / 5, _TICKS) if end > 0 else 1.0
     ticks = np.arange(0, end + step * 1e-6, step)
     parts = []
     for tick in ticks:
@@ -183,10 +185,10 @@ def _levels(top: float, left: float, right: float, y_of: Callable[[float], float
     return parts
 
 
-def _nice(value: float) -> float:
-    """The next 1, 2, 4 or 8 times a power of ten: a quarter of it is a short number."""
+def _nice(value: float, steps: Sequence[float] = _TOPS) -> float:
+    """The next of these steps times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value * (1 - 1e-9))
+    return next(step * power for step in steps if step * power >= value * (1 - 1e-9))
 
 
 def _apart(places: Sequence[float]) -> list[float]:

@@ -53,9 +53,7 @@ def profile() -> None:
             )
             photographed(frame, max(width, _LEAST), height, folder)
             picture = Image.open(folder / "shown.png").convert("RGB").crop((0, 0, width, height))
-            picture.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-                IMAGES / name, optimize=True
-            )
+            picture.save(IMAGES / name, optimize=True)
 
 
 def photographed(page: Path, width: int, height: int, folder: Path) -> None:
