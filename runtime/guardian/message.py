@@ -111,6 +111,7 @@ REPORT = np.dtype(
         ("reason", "S96"),  # of the state, for people: UTF-8
     ]
 )
+REPORT_1 = np.dtype([(name, REPORT[name]) for name in REPORT.names or () if name != "sent_ns"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +185,20 @@ def decode_report(data: bytes) -> np.void:
     if record["state"] not in State._value2member_map_:
         raise MessageError(f"unknown state {record['state']}")
     return record
+
+
+def of_version_1(data: bytes) -> bool:
+    """Whether these bytes begin as a report of version 1, in which recordings may still be."""
+    return data[:6] == _REPORT + (1).to_bytes(2, "little")
+
+
+def from_version_1(reports: NDArray[Any]) -> NDArray[Any]:
+    """Records of `REPORT_1` as records of `REPORT`: when a goal left is not known."""
+    found = np.zeros(reports.shape, REPORT)
+    for name in REPORT_1.names or ():
+        found[name] = reports[name]
+    found["version"] = VERSION
+    return found
 
 
 def new_report() -> NDArray[Any]:

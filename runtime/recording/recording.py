@@ -13,8 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.errors import RecordingError
-from dreamvla_edge.runtime.guardian.message import REPORT as REPORT_DTYPE
-from dreamvla_edge.runtime.guardian.message import MessageError, decode_report
+from dreamvla_edge.runtime.guardian.message import (
+    REPORT,
+    REPORT_1,
+    MessageError,
+    decode_report,
+    from_version_1,
+    of_version_1,
+)
 
 from .frames import ROLES, Image, Role, decode_frame, stamp_of
 from .header import HEADER_NAME, SCHEMA_VERSION, Header
@@ -139,19 +145,25 @@ def _header(folder: Path) -> Header:
 
 def _reports(path: Path) -> tuple[NDArray[Any], int]:
     size = path.stat().st_size if path.is_file() else 0
-    count = size // REPORT_DTYPE.itemsize
+    if size == 0:
+        return np.empty(0, REPORT), 0
+    with path.open("rb") as file:
+        old = of_version_1(file.read(8))
+    layout = REPORT_1 if old else REPORT
+    count = size // layout.itemsize
     if count == 0:
-        return np.empty(0, REPORT_DTYPE), size
-    reports = np.memmap(path, REPORT_DTYPE, "r", shape=(count,))
-    try:
-        decode_report(reports[0].tobytes())
-    except MessageError as error:
-        raise _damaged(path, error) from error
+        return np.empty(0, REPORT), size
+    reports: NDArray[Any] = np.memmap(path, layout, "r", shape=(count,))
     whole = (reports["magic"] == reports["magic"][0]) & (
         reports["version"] == reports["version"][0]
     )
     count = len(whole) if whole.all() else int(np.argmin(whole))
-    return reports[:count], size - count * REPORT_DTYPE.itemsize
+    reports = from_version_1(reports[:count]) if old else reports[:count]
+    try:
+        decode_report(reports[0].tobytes())
+    except MessageError as error:
+        raise _damaged(path, error) from error
+    return reports, size - count * layout.itemsize
 
 
 def _damaged(path: Path, error: Exception) -> RecordingError:

@@ -328,3 +328,21 @@ def test_whole_records_of_something_else_are_refused(whole: Path, tmp_path: Path
 def test_no_recording_there(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="header.json"):
         open_recording(tmp_path)
+
+
+def test_reports_of_version_1_are_read_as_they_were(tmp_path: Path) -> None:
+    """They did not say when a goal left, and nothing else has changed; cut off, the whole ones."""
+    recording, _ = made(tmp_path / "new")
+    reports = np.array(recording.reports)
+    old = np.zeros(
+        len(reports), [(n, reports.dtype[n]) for n in reports.dtype.names if n != "sent_ns"]
+    )
+    for name in old.dtype.names or ():
+        old[name] = reports[name]
+    old["version"] = 1
+    assert old.dtype.itemsize == 602
+    (tmp_path / "new/reports.bin").write_bytes(old.tobytes() + b"half of one")
+    found = open_recording(tmp_path / "new")
+    reports["sent_ns"] = 0
+    assert found.reports.tobytes() == reports.tobytes()
+    assert found.lost_bytes == {"reports.bin": 11}
