@@ -28,6 +28,7 @@ from .layers import layers_of
 from .observe import Seen
 from .plan import QuantPlan, require_fit
 from .rewrite import FORMS, rewritten
+from .weights import load_with_weights
 from .work import counted
 
 RANGES = "calibration/activations.npz"
@@ -91,7 +92,7 @@ def quantize(
             if name in left_out:
                 continue
             progress(f"quantizing {name}")
-            changed = rewritten(onnx.load(bundle.model(name)), choice, seen.get(name, {}))
+            changed = rewritten(load_with_weights(bundle.model(name)), choice, seen.get(name, {}))
             files = _save(changed, name, folder, specs)
             specs[name] = msgspec.structs.replace(
                 specs[name],

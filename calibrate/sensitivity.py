@@ -22,6 +22,7 @@ from .layers import layers_of
 from .observe import Seen
 from .plan import Choice, QuantPlan
 from .rewrite import rewritten
+from .weights import load_with_weights
 
 _BLOCK = re.compile(r"(.*\.\d+\.(?:attn|mlp)|.*\.\d+)\..*")
 """A block's attention or MLP is one group; so are other things that have a number."""
@@ -137,7 +138,7 @@ def fewest_kept(
 
 def _tried(bundle: Bundle, choices: Mapping[str, Choice], seen: Seen, known: Reference) -> Likeness:
     models = {
-        name: rewritten(onnx.load(bundle.model(name)), choice, seen.get(name, {}))
+        name: rewritten(load_with_weights(bundle.model(name)), choice, seen.get(name, {}))
         for name, choice in choices.items()
     }
     mine = decisions(bundle, known.data, 1, backend=Rewritten(models))

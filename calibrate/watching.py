@@ -17,6 +17,7 @@ from dreamvla_edge.runtime.manifest import SubgraphSpec
 
 from .histogram import Histogram
 from .layers import layers_of
+from .weights import load_with_weights
 
 
 class Watching:
@@ -39,7 +40,7 @@ class Watching:
 
 class _Session:
     def __init__(self, path: Path, seen: defaultdict[str, Histogram] | None) -> None:
-        model = onnx.load(path)
+        model = load_with_weights(path)
         self._own = [output.name for output in model.graph.output]
         self._seen, self._watched = seen, []
         if seen is not None:

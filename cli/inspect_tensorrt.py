@@ -21,6 +21,7 @@ def check(bundle: Bundle, version: str, report: Report) -> None:
     """
     import onnx
 
+    from dreamvla_edge.calibrate.weights import load_with_weights
     from dreamvla_edge.export.tensorrt import rtx
     from dreamvla_edge.export.tensorrt.form import inlined
     from dreamvla_edge.export.tensorrt.rules import VERSIONS, findings
@@ -32,7 +33,7 @@ def check(bundle: Bundle, version: str, report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, spec in bundle.manifest.subgraphs.items():
             report.progress(f"checking {name}")
-            model = inlined(onnx.load(bundle.model(name)))
+            model = inlined(load_with_weights(bundle.model(name)))
             found = findings(model, version)
             entry: dict[str, Any] = {"findings": [vars(finding) for finding in found]}
             told = "takes it" if not found else f"{len(found)} rules broken"

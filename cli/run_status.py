@@ -44,7 +44,7 @@ class Status:
         self._factor = decision.step.speed
         self._decided_s.append(time.monotonic())
         spans = decision.step.spans
-        self._step_ms.append(1e3 * (spans["motion"][1] - spans["policy"][0]))
+        self._step_ms.append(1e3 * (spans["kinematics"][1] - spans["policy"][0]))
         self._worst_error_m = max(self._worst_error_m, decision.step.position_error_m)
 
     def reported(self, reports: list[Any]) -> None:

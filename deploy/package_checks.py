@@ -15,7 +15,7 @@ EXTRAS = {
     "calibrate": (("h5py", "onnx", "pyarrow", "av"), ("quantize", "train")),
     "camera": (("opencv-python-headless",), ("camera",)),
     "record": (("pyarrow", "av"), ("record",)),
-    "jetson": (("cuda-bindings",), ("build", "run")),
+    "jetson": (("cuda-bindings", "onnx"), ("build", "run")),
 }
 """Extra → its packages, and the commands that want it (the table of pyproject.toml)."""
 _ON_BOARD = ("camera", "record", "jetson")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -102,7 +101,7 @@ def written(subgraph: Subgraph, folder: Path) -> tuple[str, ...]:
     """
     made = once(f"subgraph-{digest_of(subgraph)}", lambda place: write_onnx(subgraph, place))
     for file in made.iterdir():
-        os.link(file, folder / file.name)
+        shutil.copyfile(file, folder / file.name)  # onnx refuses weights with several links
     return tuple(sorted(file.name for file in made.iterdir()))
 
 
@@ -140,8 +139,8 @@ class Bundles:
 
 
 def copy_of(bundle: Bundle, folder: Path) -> Path:
-    """A copy whose files share the disk space of the original's: use `rewrite` to change one."""
-    return Path(shutil.copytree(bundle.path, folder, copy_function=os.link))
+    """A copy; its files can be changed with `rewrite`."""
+    return Path(shutil.copytree(bundle.path, folder))
 
 
 def rewrite(path: Path, content: bytes) -> None:

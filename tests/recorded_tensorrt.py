@@ -74,7 +74,8 @@ class Class:
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         """As a base class: a subclass may write its methods anew, and no others are called."""
-        return (type(self.name, (), dict.fromkeys(self.api.classes[self.name])),)
+        methods = (name for name in self.api.classes[self.name] if name != "__init__")
+        return (type(self.name, (), dict.fromkeys(methods)),)
 
     def __getattr__(self, name: str) -> Enumerator:
         if name not in self.api.classes[self.name]:

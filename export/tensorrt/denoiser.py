@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from dreamvla_edge.calibrate.weights import load_with_weights
+
 Array = NDArray[np.generic]
 
 PREFIX = "net."
@@ -21,7 +23,7 @@ _HEADS = re.compile(re.escape(PREFIX) + r"blocks\.0\.attn/Reshape_\d+")
 def write_denoiser(model: Path, output: Path) -> None:
     """Weights of one file of `denoise` as arrays that NumPy reads by itself."""
     with output.open("wb") as file:
-        np.savez(file, allow_pickle=False, **denoiser_arrays(onnx.load(model)))
+        np.savez(file, allow_pickle=False, **denoiser_arrays(load_with_weights(model)))
 
 
 def denoiser_arrays(model: onnx.ModelProto) -> dict[str, Array]:

@@ -162,7 +162,7 @@ def test_a_newer_bundle(copied: Path) -> None:
     assert done.returncode == BUNDLE
     found, expected, cure = cure_of(done.stderr)
     assert found.startswith(str(copied)) and "schema version 9" in found
-    assert expected == "at most 1"
+    assert expected == "at most 2"
     assert "pip install -U 'dreamvla-edge>=3.1.0'" in cure
     assert document(done)["error"]["cure"] == cure
 

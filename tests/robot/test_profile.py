@@ -19,7 +19,7 @@ from dreamvla_edge.runtime.arms.feetech import sync_write
 from dreamvla_edge.runtime.arms.port import Port
 from dreamvla_edge.runtime.profiler.profile import load_profile
 from dreamvla_edge.runtime.profiler.timeline import PATH
-from profiler.browser import laid_out
+from profiling.browser import laid_out
 
 RUNS = 30
 GOAL = 42

@@ -178,7 +178,7 @@ def test_secants_of_straight_lines_leave_nothing_to_do(seed: int, slope: float) 
         float(np.abs(sample(noise(seed), straight, named(name, 1.0)).actions - exact).max())
         for name in ("parallel-2", "parallel-3")
     )
-    assert three < 0.005 * two + 1e-4  # two sweeps are too far apart to be told from STILL
+    assert three < 0.02 * two + 1e-4  # what a step as small as STILL's root leaves
 
 
 def test_sweeps_come_nearer_and_say_by_how_much() -> None:

@@ -14,8 +14,8 @@ from dreamvla_edge.cli.profile_page import page
 from dreamvla_edge.cli.profile_table import facts
 from dreamvla_edge.runtime.errors import ProfileError
 from dreamvla_edge.runtime.profiler.profile import Profile, compare, load_profile, unlike
-from profiler.browser import laid_out
-from profiler.profiles import MEDIANS_MS, full, sparse
+from profiling.browser import laid_out
+from profiling.profiles import MEDIANS_MS, full, sparse
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
