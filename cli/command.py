@@ -67,6 +67,9 @@ EXTRAS = {
 """Module → the extra that installs it."""
 
 
+_HELP = ["-h", "--help"]
+
+
 class WrongUsage(DreamvlaError):
     """An unknown command or option, or a missing or impossible value."""
 
@@ -147,7 +150,7 @@ def run(command: click.Command, name: str) -> NoReturn:
                 prog_name=name,
                 standalone_mode=False,
                 obj=report,
-                help_option_names=["-h", "--help"],
+                help_option_names=_HELP,
             )
             or 0
         )
@@ -214,6 +217,7 @@ def _explained(error: BaseException) -> BaseException:
         "dreamvla verify bundle",
     ),
     invoke_without_command=True,
+    context_settings={"help_option_names": _HELP},
 )
 @click.version_option(importlib.metadata.version("dreamvla-edge"), prog_name="dreamvla")
 @click.pass_context

@@ -60,7 +60,7 @@ _LONG = (
 """Files that only compute, and take long for their few tests: the next ones to begin, lest one of
 them is left alone at the end."""
 
-_PATIENT = 5
+_PATIENT = 10
 """Niceness of processes whose tests only compute."""
 
 

@@ -18,6 +18,7 @@ from dreamvla_edge.calibrate.layers import layers_of
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan
 from dreamvla_edge.calibrate.quantize import RANGES, quantize
 from dreamvla_edge.calibrate.rewrite import FORMS, rewritten
+from dreamvla_edge.calibrate.weights import load_with_weights
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import PlanError
@@ -63,8 +64,8 @@ def test_it_is_within_its_own_tolerances(made: Bundle) -> None:
 def test_layers_are_bytes(made: Bundle, shipped: Bundle) -> None:
     """All but those that the plan keeps."""
     for name, kept in (("backbone", 0), ("denoise", 5)):
-        before = len(layers_of(onnx.load(shipped.model(name))))
-        model = onnx.load(made.model(name))
+        before = len(layers_of(load_with_weights(shipped.model(name))))
+        model = load_with_weights(made.model(name))
         quantized = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8]
         weights = [t for t in quantized if len(t.dims) == 2]
         assert len(weights) == before - kept
@@ -171,7 +172,7 @@ def test_why_the_plan_is_what_it_is(recordings: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["vision", "backbone", "denoise", "embed", "dream_image"])
 def test_half_precision(name: str, shipped: Bundle) -> None:
     """Weights are halved; inputs and outputs are not, nor what leads to angles."""
-    model = onnx.load(shipped.model(name))
+    model = load_with_weights(shipped.model(name))
     made = rewritten(model, Choice(precision="fp16"), {})
     assert [*model.graph.input, *model.graph.output] == [*made.graph.input, *made.graph.output]
     kinds = {t.name: t.data_type for t in made.graph.initializer if len(t.dims) == 2}

@@ -17,6 +17,7 @@ from dreamvla_edge.calibrate.observe import Seen
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan, load_plan
 from dreamvla_edge.calibrate.quantize import quantize
 from dreamvla_edge.calibrate.watching import Watching
+from dreamvla_edge.calibrate.weights import load_with_weights
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.export.tensorrt import rtx
@@ -66,7 +67,7 @@ def test_no_rule_is_broken(plan: str, quantized: dict[str, Bundle]) -> None:
     """But by fp8 where TensorRT is Orin's."""
     bundle = quantized[plan]
     for name, spec in bundle.manifest.subgraphs.items():
-        model = inlined(onnx.load(bundle.model(name)))
+        model = inlined(load_with_weights(bundle.model(name)))
         for version in VERSIONS:
             broken = {finding.rule for finding in findings(model, version)}
             assert broken == ({"type"} if (spec.precision, version) == ("fp8", "10.3") else set())
@@ -82,7 +83,7 @@ def test_tensorrt_parses_and_builds(
     assert plan == "thor" or set(planned) == set(bundle.manifest.subgraphs)
     for name in planned:
         spec = bundle.manifest.subgraphs[name]
-        onnx.save(inlined(onnx.load(bundle.model(name))), tmp_path / name)
+        onnx.save(inlined(load_with_weights(bundle.model(name))), tmp_path / name)
         uses = shapes(bundle.manifest.network, name, spec)
         size, refused = rtx.build(str(tmp_path / name), uses, rtx.stand_in(spec.precision))
         assert size and not refused, (name, refused)
@@ -95,7 +96,7 @@ if platform.machine() != "x86_64":  # the only machine that TensorRT-RTX has whe
 def test_everything_else_is_in_halves(quantized: dict[str, Bundle]) -> None:
     """TensorRT takes types literally: one scale in float32 would make its layer float32."""
     for name in ("vision", "backbone", "denoise"):
-        model = onnx.load(quantized["orin"].model(name))
+        model = load_with_weights(quantized["orin"].model(name))
         kinds = {t.data_type for t in model.graph.initializer if len(t.dims) == 2}
         assert kinds == {TensorProto.INT8, TensorProto.FLOAT16} or kinds == {TensorProto.INT8}
         scales = {

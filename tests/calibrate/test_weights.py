@@ -15,10 +15,11 @@ from dreamvla_edge.demo import BUNDLE
 @pytest.mark.parametrize("name", ["denoise", "embed"])
 def test_as_onnx_reads_it(name: str, tmp_path: Path) -> None:
     """Which refuses the same file under a second name."""
-    wanted = onnx.load(BUNDLE / f"{name}.onnx")
     for path in (BUNDLE / f"{name}.onnx", BUNDLE / f"{name}.onnx.data"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-        os.link(tmp_path / path.name, tmp_path / f"other-{path.name}")
+    wanted = onnx.load(tmp_path / f"{name}.onnx")
+    for path in list(tmp_path.iterdir()):
+        os.link(path, tmp_path / f"other-{path.name}")
     found = load_with_weights(tmp_path / f"{name}.onnx")
     assert found.SerializeToString(deterministic=True) == wanted.SerializeToString(
         deterministic=True

@@ -18,13 +18,7 @@ PARTS = [(above.command.name, name) for above in (arm, robot) for name in above.
 @pytest.mark.parametrize(("above", "name"), PARTS)
 def test_help_ends_with_an_example(above: str, name: str) -> None:
     """Lines that can be typed as they are, with options that the help explains."""
-    shown = CliRunner().invoke(
-        group,
-        [above, name, "--help"],
-        obj=Report(),
-        prog_name="dreamvla",
-        help_option_names=["-h", "--help"],  # as `cli.command.run` has them
-    )
+    shown = CliRunner().invoke(group, [above, name, "--help"], obj=Report(), prog_name="dreamvla")
     assert shown.exit_code == 0
     text, example = shown.output.split("\n  Example:\n")
     lines = example.rstrip("\n").split("\n")

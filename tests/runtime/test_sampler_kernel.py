@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from dreamvla_edge.calibrate.plan import Choice, QuantPlan, load_plan
 from dreamvla_edge.calibrate.quantize import quantize
+from dreamvla_edge.calibrate.weights import load_with_weights
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.export.tensorrt.denoiser import denoiser_arrays, write_denoiser
 from dreamvla_edge.kernels.denoiser import DenoiserWeights, denoiser_weights
@@ -145,7 +145,7 @@ def test_a_whole_policy_acts_as_on_onnx_runtime(
     bundle, random = quantized[plan], np.random.default_rng(0)
     backend = WithKernel(1)
     backend.sampler = sampler_of(bundle, tmp_path)
-    arrays = denoiser_arrays(onnx.load(bundle.model("denoise")))
+    arrays = denoiser_arrays(load_with_weights(bundle.model("denoise")))
     cameras = bundle.manifest.specification.cameras
     size = bundle.manifest.specification.state.size
     assert (arrays["blocks.0.mlp.fc1.weight"].dtype == np.int8) == (plan == "w8")
@@ -193,4 +193,4 @@ def test_what_the_kernel_does_not_take(
 
 def test_a_graph_that_is_no_denoiser(shipped: Bundle) -> None:
     with pytest.raises((KeyError, ValueError)):
-        denoiser_weights(denoiser_arrays(onnx.load(shipped.model("vision"))), 2, (0,))
+        denoiser_weights(denoiser_arrays(load_with_weights(shipped.model("vision"))), 2, (0,))
