@@ -21,7 +21,6 @@ from dreamvla_edge.deploy.findings import findings
 from dreamvla_edge.deploy.probe import probe
 from patient import Patient
 
-PLANNED = {"flash", "profile"}
 """Commands that land beside this one."""
 
 
@@ -222,4 +221,4 @@ def test_a_login_older_than_its_group_is_told_to_log_in_again(patient: Patient) 
 def test_findings_name_commands_that_there_are(patient: Patient) -> None:
     facts = patient.facts(gpu=None, packages={"dreamvla-edge": "0.1.0"}, l4t=None, board=None)
     for finding in (*findings(facts), *patient.findings().values()):
-        assert set(finding.verbs) <= {*COMMANDS, *PLANNED}, finding
+        assert set(finding.verbs) <= {*COMMANDS}, finding
