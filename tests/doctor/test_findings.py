@@ -21,8 +21,6 @@ from dreamvla_edge.deploy.findings import findings
 from dreamvla_edge.deploy.probe import probe
 from patient import Patient
 
-"""Commands that land beside this one."""
-
 
 def bad(found: dict[str, Finding]) -> dict[str, str]:
     """Names and levels of what is not well."""
