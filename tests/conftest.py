@@ -37,13 +37,11 @@ settings.load_profile("patient")
 
 
 _REAL_TIME = (
-    ("guardian", "guardian_parts", "recording", "sim_bus"),
-    (
-        *("arms", "calibrate/test_accept_robot.py", "cameras"),
-        *("cli/test_demo.py", "cli/test_run.py", "robot", "service"),
-    ),
+    *("guardian", "guardian_parts", "recording", "sim_bus"),
+    *("arms", "calibrate/test_accept_robot.py", "cameras"),
+    *("cli/test_demo.py", "cli/test_run.py", "robot", "service"),
 )
-"""Tests whose processes must not be late for each other: each group is one process's alone."""
+"""Tests whose processes must not be late for each other: they are one process's alone."""
 
 _LONG = (
     "kernels/test_cases.py",
@@ -82,14 +80,10 @@ def _file(nodeid: str) -> str:
     return nodeid.partition("::")[0].partition("/")[2]
 
 
-def _real_time(file: str) -> int | None:
-    """The group that a file belongs to."""
+def _real_time(file: str) -> bool:
     if file in _LONG:
-        return None
-    for number, group in enumerate(_REAL_TIME):
-        if file in group or file.partition("/")[0] in group:
-            return number
-    return None
+        return False
+    return any(file == part or file.startswith(f"{part}/") for part in _REAL_TIME)
 
 
 @pytest.hookimpl(trylast=True)
@@ -101,9 +95,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def turn(item: pytest.Item) -> tuple[int, int]:
         file = _file(item.nodeid)
-        group = _real_time(file)
-        if group is not None:
-            return 0, group
+        if _real_time(file):
+            return 0, 0
         return (1, _LONG.index(file)) if file in _LONG else (2, -tests[file])
 
     items.sort(key=turn)
@@ -111,14 +104,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)  # the base install goes without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Processes share the tests by file, in the order above; a group of real time stays whole."""
+    """Processes share the tests by file, in the order above; those of real time stay together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = _file(nodeid)
-            group = _real_time(file)
-            return file if group is None else f"real time {group}"
+            return "real time" if _real_time(file) else file
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
@@ -129,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     So there may be one process more than cores: those of real time mostly wait.
     """
-    if hasattr(item.config, "workerinput") and _real_time(_file(item.nodeid)) is None:
+    if hasattr(item.config, "workerinput") and not _real_time(_file(item.nodeid)):
         os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), _PATIENT))
 
 
