@@ -1,6 +1,7 @@
 """One control step on the CPU: the released loop in PyTorch against the policy of a bundle.
 
-    python benchmarks/cpu_step.py [--json] [--rounds N] [--preset cpu] [--sampler ddim-5]
+    python benchmarks/cpu_step.py [--json] [--rounds N]
+        [--preset cpu] [--sampler ddim-5] [--accepted BUNDLE]
 
 Full CALVIN size, float32, two threads, fresh frames at every step, window full. Both run in
 processes of their own and take turns, two steps at a time, of which the second counts; every figure
@@ -11,16 +12,19 @@ itself and keeps them in `--cache` (5 GB).
 With --preset or --sampler the policy's bundle is quantized by that plan and samples so; what its
 actions then differ by is printed and not judged here, since random weights say nothing of a task:
 the same plan and sampler must have passed `dreamvla quantize --accept sim` on a trained network.
+--accepted names the bundle that did; its sha256 of plan and sampler must be this policy's, as
+`dreamvla quantize` prints it too.
 
 Exits with 1 when the released loop runs below 0.65 of PyTorch's own matrix products, which would
-flatter the policy, or when actions differ by more than 1e-4 of the largest.
+flatter the policy, when actions differ by more than 1e-4 of the largest, when those of a quantized
+policy differ from the same quantization in float32 by more than from the exact ones (its integer
+sums saturate), or when the accepted bundle is of another plan or sampler, or passed nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,16 +32,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from material import ROOT, Changed, Prepared, prepared, quantized
 from process import Worker
+from step_faults import faults, not_accepted, recipe, relative_error
 from step_table import table
 
-BASELINE_SHARE = 0.65
-"""Least share of PyTorch's matrix products that a fair released loop reaches."""
-TOLERANCE = 1e-4
-"""Largest error of an action at full size, relative to the largest magnitude of the chunk."""
 Answers = list[dict[str, Any]]
 
 
@@ -53,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Changed(options.preset, options.sampler)
         made = quantized(made, plan, options.cache / f"{options.size}.quantized", progress)
     result = measure(made, options.size, options.rounds, options.threads, progress)
+    result["faults"] += not_accepted(made.policy, options.accepted)
     faults = result["faults"]
     print(json.dumps(result, indent=1) if options.json else table(result), flush=True)
     for fault in faults:
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_rounds, default=5, help="timed steps of each, at least 3")
     parser.add_argument("--preset", help="plan of the policy's bundle: cpu, orin or a file")
     parser.add_argument("--sampler", help="of the policy's bundle, by its name")
+    parser.add_argument("--accepted", type=Path, help="the bundle whose plan and sampler passed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "benchmarks")
     parser.add_argument(
@@ -118,7 +119,14 @@ def measure(made: Prepared, size: str, rounds: int, threads: int, progress: Any)
     result = _result(answers, _work(manifest, made.policy), *about)
     if made.policy != bundle:
         result |= {"policy_error": _errors(answers, "policy"), **made.change._asdict()}
-        result |= {"plan_sha256": made.plan_sha256, "max_relative_error": _errors(answers, "exact")}
+        result |= {"recipe_sha256": recipe(made.policy)}
+        result |= {"max_relative_error": _errors(answers, "exact")}
+        progress("the same quantization in float32")
+        with Worker("simulated", checkpoint, made.policy, threads) as simulated:
+            told = [simulated.ask("act", step=step) for step in range(full + 3)]
+        result["simulated_error"] = relative_error(
+            answers["policy"][0]["actions"], told[-1]["actions"]
+        )
     result["faults"] = faults(result, judge_speed=size == "calvin")
     return {"size": size, "rounds": rounds, "threads": threads, **result}
 
@@ -224,34 +232,6 @@ def _errors(answers: Mapping[str, Answers], *names: str) -> float | None:
         for mine, released in zip(answers[name], answers["released"], strict=True)
     ]
     return None if None in errors else max(error for error in errors if error is not None)
-
-
-def relative_error(found: Sequence[Any], expected: Sequence[Any]) -> float | None:
-    """Largest difference over the largest expected magnitude; None where not finite."""
-    difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
-    with np.errstate(all="ignore"):
-        error = float(difference / np.abs(np.asarray(expected)).max())
-    return error if math.isfinite(error) else None  # JSON has no infinity
-
-
-def faults(result: Mapping[str, Any], judge_speed: bool = True) -> list[str]:
-    """What makes the figures unusable, one sentence each."""
-    found = []
-    error = result["max_relative_error"]
-    if error is None or not error <= TOLERANCE:
-        size = "a value that is not finite" if error is None else f"{error:.2g} of the largest"
-        found.append(
-            f"the timed actions differ from the released loop's by {size}, more than"
-            f" {TOLERANCE:.0e}: the policy computes something else"
-        )
-    least = BASELINE_SHARE * result["sgemm_gflops"]
-    if judge_speed and not result["released_gflops"] >= least:
-        found.append(
-            f"the released loop runs at {result['released_gflops']:.0f} GFLOP/s, below"
-            f" {BASELINE_SHARE} of PyTorch's matrix products ({result['sgemm_gflops']:.0f}):"
-            " the baseline is disturbed, so ratios to it mean nothing; run on a quiet machine"
-        )
-    return found
 
 
 def _busiest(answers: Mapping[str, Answers]) -> float | None:

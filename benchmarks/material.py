@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 if TYPE_CHECKING:
     from dreamvla_edge.model.config import ModelConfig
 
@@ -32,7 +30,6 @@ class Prepared(NamedTuple):
     bundle: Path
     policy: Path
     change: Changed = Changed()
-    plan_sha256: str = ""
 
 
 def prepared(cache: Path, size: str, progress: Callable[[str], None]) -> Prepared:
@@ -84,8 +81,7 @@ def quantized(
         force=output.exists(),
         progress=progress,
     )
-    digest = hashlib.sha256(msgspec.json.encode((plan, sampler))).hexdigest()
-    return made._replace(policy=output, change=change, plan_sha256=digest)
+    return made._replace(policy=output, change=change)
 
 
 def kept(cache: Path, size: str) -> tuple[Path, Path] | None:

@@ -48,6 +48,12 @@ def table(result: Mapping[str, Any]) -> str:
         f"largest error of an action {_error(result['max_relative_error'])};"
         f" policy's memory {result['peak_rss_mb']:.0f} MB",
     ]
+    if "recipe_sha256" in result:
+        lines.append(
+            f"quantized: an action differs by {_error(result['policy_error'])} from the exact one,"
+            f" by {_error(result['simulated_error'])} from the same quantization in float32"
+        )
+        lines.append(f"plan and sampler: sha256 {result['recipe_sha256']}")
     share = result["busy_elsewhere"]
     if share is not None and share > DISTURBED:
         lines.append(f"disturbed: other processes had up to {share:.0%} of the processors")

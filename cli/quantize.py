@@ -99,6 +99,7 @@ def command(
     from dreamvla_edge.calibrate.quantize import accepted, quantize, require_plan, watched
     from dreamvla_edge.runtime.bundle import Bundle, open_bundle
     from dreamvla_edge.runtime.errors import AcceptanceError
+    from dreamvla_edge.runtime.manifest import recipe_sha256
     from dreamvla_edge.runtime.place import check_output, place
     from dreamvla_edge.runtime.samplers.named import replacement
 
@@ -163,7 +164,10 @@ def command(
     done = Bundle(output, made.manifest)
     sizes = [_bytes(b.path) for b in (opened, done)]
     report.text(f"{output}: {sizes[1] / 1e6:.1f} MB instead of {sizes[0] / 1e6:.1f}")
+    recipe = recipe_sha256(done.manifest)
+    report.text(f"plan and sampler: sha256 {recipe}")
     report.document({"bundle": output, "bytes": sizes[1], "source_bytes": sizes[0]})
+    report.document({"recipe_sha256": recipe})
     report.next("eval", output, "--against", bundle)
 
 

@@ -180,6 +180,15 @@ def contract_sha256(
     return hashlib.sha256(msgspec.json.encode((network, specification, preprocessing))).hexdigest()
 
 
+def recipe_sha256(manifest: Manifest) -> str:
+    """Hash of a plan's choices and of the sampler.
+
+    Equal in two bundles, of whatever networks, that are quantized and sample alike.
+    """
+    choices = manifest.quantization.choices if manifest.quantization else {}
+    return hashlib.sha256(msgspec.json.encode((choices, manifest.sampler))).hexdigest()
+
+
 def _require(condition: bool, wrong: str) -> None:
     if not condition:
         raise ValueError(wrong)

@@ -21,6 +21,11 @@ from . import Array, Layer
 _PROVIDERS = ["CPUExecutionProvider"]
 _SPIN_US = "10"
 _KERNEL = "_kernel_time"
+_HIDES_QUANTIZED_PRODUCTS = ["MatMulAddFusion"]
+"""A Gemm, made of a product and its bias, finds no integer kernel; in float32 it gains nothing."""
+_OWN_KERNELS = ("uint8", "w4")
+"""Precisions for which ONNX Runtime's kernels are right on every machine. Its sums of signed bytes
+saturate without VNNI, so all others are computed in float32, as their nodes say."""
 
 
 class OnnxRuntime:
@@ -37,11 +42,11 @@ class OnnxRuntime:
 
         Raises BundleError if ONNX Runtime refuses it or its tensors are not those of `spec`.
         """
-        return self._fitting(OnnxRuntimeSession(model, self.threads), model, spec)
+        return self._fitting(OnnxRuntimeSession(model, self.threads, spec), model, spec)
 
     def load_layered(self, model: Path, spec: SubgraphSpec) -> LayeredOnnxRuntimeSession:
         """As `load`, with ONNX Runtime's own profiler on."""
-        return self._fitting(LayeredOnnxRuntimeSession(model, self.threads), model, spec)
+        return self._fitting(LayeredOnnxRuntimeSession(model, self.threads, spec), model, spec)
 
     def _fitting(self, session: _Loaded, model: Path, spec: SubgraphSpec) -> _Loaded:
         if session.tensors != (spec.inputs, spec.outputs):
@@ -56,7 +61,7 @@ class OnnxRuntime:
 class OnnxRuntimeSession:
     """One subgraph with its inputs and outputs bound to NumPy memory, so nothing is copied."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, spec: SubgraphSpec) -> None:
         options = self._options()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1  # the graphs are chains
@@ -68,8 +73,14 @@ class OnnxRuntimeSession:
         # holds five sessions that take turns.
         options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if spec.precision not in _OWN_KERNELS:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=_PROVIDERS)
+            self._session = ort.InferenceSession(
+                *(str(model), options),
+                providers=_PROVIDERS,
+                disabled_optimizers=_HIDES_QUANTIZED_PRODUCTS,
+            )
         except Exception as error:  # ONNX Runtime's errors share no base class of their own
             raise BundleError(
                 f"ONNX Runtime cannot load {model} ({error})",

@@ -97,7 +97,8 @@ def test_a_quantized_policy(cache: Path, good: subprocess.CompletedProcess[str])
     result = document(run(cache, "--preset", "cpu", "--sampler", "ddim-5"))
     assert (result["preset"], result["sampler"]) == ("cpu", "ddim-5")
     assert result["faults"] == [] and result["max_relative_error"] <= TOLERANCE
-    assert result["policy_error"] > 1e-4 and len(result["plan_sha256"]) == 64
+    assert result["policy_error"] > 1e-4 and len(result["recipe_sha256"]) == 64
+    assert result["simulated_error"] < result["policy_error"]
 
 
 @pytest.mark.slow
@@ -161,7 +162,7 @@ def test_what_is_refused(
     benchmarks: None,
 ) -> None:
     """A slow baseline (below 0.65 of 200 GFLOP/s) and wrong actions."""
-    from cpu_step import faults
+    from step_faults import faults
 
     result = {"max_relative_error": error, "released_gflops": released, "sgemm_gflops": 200.0}
     faulty = faults(result, judged)
@@ -170,7 +171,7 @@ def test_what_is_refused(
 
 def test_an_action_that_is_not_finite_is_no_agreement(benchmarks: None) -> None:
     """NaN on either side, and both."""
-    from cpu_step import relative_error
+    from step_faults import relative_error
 
     nan = float("nan")
     assert relative_error([1.0, 2.0], [1.0, 2.5]) == pytest.approx(0.2)
