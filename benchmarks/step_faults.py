@@ -11,6 +11,7 @@ import numpy as np
 
 from dreamvla_edge.runtime.bundle import open_bundle
 from dreamvla_edge.runtime.manifest import recipe_sha256
+from saturation import LARGEST
 
 BASELINE_SHARE = 0.65
 """Least share of PyTorch's matrix products that a fair released loop reaches."""
@@ -56,13 +57,12 @@ def faults(result: Mapping[str, Any], judge_speed: bool = True) -> list[str]:
             f"the timed actions differ from the released loop's by {size}, more than"
             f" {TOLERANCE:.0e}: the policy computes something else"
         )
-    if "simulated_error" in result:
-        integer, simulated = result["policy_error"], result["simulated_error"]
-        if None in (integer, simulated) or not simulated <= integer:
-            found.append(
-                f"the quantized policy differs from its own quantization in float32 by"
-                f" {simulated}, from the exact actions by {integer}: its integer sums saturate"
-            )
+    sums = result.get("integer_error", 0.0)
+    if not sums <= LARGEST:
+        found.append(
+            f"a sum of integer products differs from simulated quantization by {sums:.2g} of the"
+            " largest: it saturates on this processor, so the policy computes something else"
+        )
     least = BASELINE_SHARE * result["sgemm_gflops"]
     if judge_speed and not result["released_gflops"] >= least:
         found.append(

@@ -50,8 +50,9 @@ def table(result: Mapping[str, Any]) -> str:
     ]
     if "recipe_sha256" in result:
         lines.append(
-            f"quantized: an action differs by {_error(result['policy_error'])} from the exact one,"
-            f" by {_error(result['simulated_error'])} from the same quantization in float32"
+            f"quantized: an action differs by {_error(result['policy_error'])}; sums of"
+            f" {result['integer_layers']} layers are those of simulated quantization within"
+            f" {_error(result['integer_error'])}"
         )
         lines.append(f"plan and sampler: sha256 {result['recipe_sha256']}")
     share = result["busy_elsewhere"]

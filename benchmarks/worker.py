@@ -49,20 +49,6 @@ class PolicyWorker:
         return {"versions": self._versions, "peak_rss_mb": _peak_memory() / 1e6}
 
 
-class SimulatedWorker:
-    """The same policy, with the numbers of the integer products computed in float32."""
-
-    def __init__(self, checkpoint: Path, bundle: Path, threads: int) -> None:
-        from simulated_backend import SimulatedBackend
-
-        self.policy = Policy(open_bundle(bundle), SimulatedBackend(threads))
-        self.policy.reset(INSTRUCTION)
-
-    def act(self, step: int) -> Answer:
-        """As that of `PolicyWorker`."""
-        return timed_act(self.policy, step)
-
-
 class TorchWorker:
     """One network in PyTorch, run by the released loop and as the exact graph."""
 
@@ -144,12 +130,7 @@ class OnnxRuntimeWorker:
         return {"gflops": onnxruntime_gflops(self._threads)}
 
 
-WORKERS = {
-    "policy": PolicyWorker,
-    "simulated": SimulatedWorker,
-    "torch": TorchWorker,
-    "onnxruntime": OnnxRuntimeWorker,
-}
+WORKERS = {"policy": PolicyWorker, "torch": TorchWorker, "onnxruntime": OnnxRuntimeWorker}
 
 
 def timed_act(policy: Policy, step: int) -> Answer:

@@ -2,7 +2,8 @@
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
 # kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
 # kernels in emulation), GStreamer's command line, OpenSSH and systemd's checker (doctor, flash),
-# a browser for the pages, and something that draws a scene without a screen.
+# an emulator of older processors, a browser for the pages, and something that draws a scene without
+# a screen.
 #
 #   tools/system.sh         all of it
 #   tools/system.sh draw    the last of it alone, for the demo
@@ -24,6 +25,7 @@ elif [ "${1:-}" != draw ]; then
     command -v ssh-keygen >/dev/null || missing+=(openssh-client)
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
+    command -v qemu-x86_64-static >/dev/null || missing+=(qemu-user-static)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi
 if [ "${1:-}" != arm64 ]; then

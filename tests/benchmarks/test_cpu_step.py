@@ -98,7 +98,7 @@ def test_a_quantized_policy(cache: Path, good: subprocess.CompletedProcess[str])
     assert (result["preset"], result["sampler"]) == ("cpu", "ddim-5")
     assert result["faults"] == [] and result["max_relative_error"] <= TOLERANCE
     assert result["policy_error"] > 1e-4 and len(result["recipe_sha256"]) == 64
-    assert result["simulated_error"] < result["policy_error"]
+    assert result["integer_layers"] > 20 and 0 < result["integer_error"] < 1e-5
 
 
 @pytest.mark.slow
