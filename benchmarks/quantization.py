@@ -13,7 +13,7 @@ as exported.
 
 Data of the demo: the expert's tries at twelve seeds if no recordings are given; every fifth episode
 is held out and judged on. The synthetic network is calibrated and judged on random observations,
-since any will do. It is exported into build/benchmark, with 8 GB of memory, and kept there.
+since any will do. It is exported into build/benchmarks, with 8 GB of memory, and kept there.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _shown(options: argparse.Namespace, folder: Path) -> Material:
 
 
 def _drawn(options: argparse.Namespace, folder: Path) -> Material:
-    made = prepared(ROOT / "build" / "benchmark", "calvin", _tell)
+    made = prepared(ROOT / "build" / "benchmarks", "calvin", _tell)
     opened = open_bundle(made.bundle)
     count = min(NETWORKS["calvin"].frames, options.frames)
     seen = [observation(opened.manifest, step) for step in range(2 * count)]

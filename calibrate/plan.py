@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,7 @@ class Choice(Contract, frozen=True):
 class QuantPlan(Contract, frozen=True):
     """The whole plan; a subgraph that it does not name stays as it is.
 
+    subgraphs: by name, or by a pattern in which * stands for anything, which may match none;
     bundle: sha256 of the manifest that it was made for, empty for any.
     """
 
@@ -83,6 +85,16 @@ def load_plan(name: str) -> QuantPlan:
             f"a plan of version {PLAN_VERSION}",
             f"begin with one of {PRESETS}",
         ) from error
+
+
+def expanded(plan: QuantPlan, names: Iterable[str]) -> QuantPlan:
+    """The plan with these subgraphs instead of patterns that match them; exact names go first."""
+    found = {name: choice for name, choice in plan.subgraphs.items() if "*" not in name}
+    for name in names:
+        for pattern, choice in plan.subgraphs.items():
+            if name not in found and fnmatchcase(name, pattern):
+                found[name] = choice
+    return msgspec.structs.replace(plan, subgraphs=found)
 
 
 def require_fit(plan: QuantPlan, bundle_sha256: str, layers: dict[str, tuple[str, ...]]) -> None:

@@ -26,7 +26,7 @@ from dreamvla_edge.runtime.verify import verify
 from . import observe
 from .layers import layers_of
 from .observe import Seen
-from .plan import QuantPlan, require_fit
+from .plan import QuantPlan, expanded, require_fit
 from .rewrite import FORMS, rewritten
 from .weights import load_with_weights
 from .work import counted
@@ -46,8 +46,11 @@ def watched(plan: QuantPlan) -> tuple[str, ...]:
     )
 
 
-def require_plan(plan: QuantPlan, bundle: Bundle) -> None:
-    """Raises PlanError unless the plan fits the bundle, which is not quantized yet."""
+def fitted(plan: QuantPlan, bundle: Bundle) -> QuantPlan:
+    """The plan, with names for patterns.
+
+    Raises PlanError unless it fits the bundle, which is not quantized yet.
+    """
     quantized = bundle.manifest.quantization
     if quantized is not None:
         raise PlanError(
@@ -57,7 +60,9 @@ def require_plan(plan: QuantPlan, bundle: Bundle) -> None:
         )
     names = bundle.manifest.subgraphs
     layers = {name: tuple(la.name for la in layers_of(_structure(bundle, name))) for name in names}
+    plan = expanded(plan, names)
     require_fit(plan, sha256(bundle.file(MANIFEST_NAME)), layers)
+    return plan
 
 
 def quantize(
@@ -79,7 +84,7 @@ def quantize(
     OutputError and PlanError.
     """
     check_output(output, force)
-    require_plan(plan, bundle)
+    plan = fitted(plan, bundle)
     manifest = bundle.manifest
     left_out = {n for n in manifest.subgraphs if n.startswith("dream_") and not dreams}
     without = {file for name in left_out for file in manifest.subgraphs[name].files}

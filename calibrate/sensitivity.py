@@ -85,9 +85,14 @@ def effects(
     known: Reference,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Effect]:
-    """Every group of the plan quantized alone, all else in float32; the worst first."""
+    """Every group of the plan quantized alone, all else in float32; the worst first.
+
+    But for the dreams': an action does not depend on them.
+    """
     found = []
     for name, choice in plan.subgraphs.items():
+        if name.startswith("dream_"):
+            continue
         groups = groups_of(bundle, name, choice)
         for group in groups:
             tell(f"{name}: {group}")

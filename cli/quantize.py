@@ -96,7 +96,7 @@ def command(
     from dreamvla_edge.calibrate.data import episodes, moments, require_plausible
     from dreamvla_edge.calibrate.observe import observe
     from dreamvla_edge.calibrate.plan import load_plan
-    from dreamvla_edge.calibrate.quantize import accepted, quantize, require_plan, watched
+    from dreamvla_edge.calibrate.quantize import accepted, fitted, quantize, watched
     from dreamvla_edge.runtime.bundle import Bundle, open_bundle
     from dreamvla_edge.runtime.errors import AcceptanceError
     from dreamvla_edge.runtime.manifest import recipe_sha256
@@ -115,8 +115,8 @@ def command(
         )
     if picture is not None:
         require_free(picture, force)
-    opened, plan = open_bundle(bundle), load_plan(preset)
-    require_plan(plan, opened)
+    opened = open_bundle(bundle)
+    plan = fitted(load_plan(preset), opened)
     specification = opened.manifest.specification
     spec = replacement(opened.manifest, sampler)
     report.progress(f"reading {data}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dreamvla_edge.calibrate.plan import PRESETS, load_plan
-from dreamvla_edge.calibrate.quantize import require_plan, watched
+from dreamvla_edge.calibrate.quantize import fitted, watched
 from dreamvla_edge.runtime.bundle import Bundle, sha256
 from dreamvla_edge.runtime.errors import PlanError
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
@@ -26,7 +26,18 @@ def test_presets_fit(name: str, shipped: Bundle) -> None:
     """Every one, and it says its name."""
     plan = load_plan(name)
     assert plan.name == name
-    require_plan(plan, shipped)
+    # Without the text and the dreams a robot that is told the same would still have them in full.
+    assert {*fitted(plan, shipped).subgraphs} == {*shipped.manifest.subgraphs} - {"embed"}
+
+
+def test_a_pattern_is_for_what_no_name_is_for(tmp_path: Path, shipped: Bundle) -> None:
+    """And may match nothing."""
+    more = '[subgraphs."d*"]\nprecision = "fp16"\n[subgraphs."x*"]\nprecision = "fp16"\n'
+    (tmp_path / "p.toml").write_text(PLAN + more)
+    found = fitted(load_plan(str(tmp_path / "p.toml")), shipped).subgraphs
+    precisions = {name: choice.precision for name, choice in found.items()}
+    dreams = dict.fromkeys(("dream_image", "dream_depth", "dream_sam"), "fp16")
+    assert precisions == {"denoise": "w8"} | dreams
 
 
 def test_weight_only_needs_no_activations(tmp_path: Path) -> None:
@@ -69,14 +80,14 @@ def test_a_plan_for_something_else(
     """Is refused before anything is computed."""
     (tmp_path / "p.toml").write_text(PLAN.replace(old, new))
     with pytest.raises(PlanError, match=told):
-        require_plan(load_plan(str(tmp_path / "p.toml")), shipped)
+        fitted(load_plan(str(tmp_path / "p.toml")), shipped)
 
 
 def test_a_plan_for_this_bundle(tmp_path: Path, shipped: Bundle) -> None:
     """Fits."""
     mine = sha256(shipped.file(MANIFEST_NAME))
     (tmp_path / "p.toml").write_text(PLAN.replace('"own"', f'"own"\nbundle = "{mine}"'))
-    require_plan(load_plan(str(tmp_path / "p.toml")), shipped)
+    fitted(load_plan(str(tmp_path / "p.toml")), shipped)
 
 
 def test_an_unknown_name() -> None:

@@ -44,10 +44,11 @@ def test_it_says_what_it_is(made: Bundle, shipped: Bundle) -> None:
     """Precision by subgraph, the plan, from which bundle; all else is as it was."""
     precisions = {name: spec.precision for name, spec in made.manifest.subgraphs.items()}
     changed = {"vision", "backbone", "denoise"}
+    assert {name for name, p in precisions.items() if p == "fp32"} == {"embed"}
     assert {name for name, p in precisions.items() if p == "uint8"} == changed
     assert made.manifest.quantization is not None and made.manifest.quantization.plan == "cpu"
     for name, spec in shipped.manifest.subgraphs.items():
-        if name not in changed and not name.startswith("dream_"):
+        if name == "embed":
             assert made.manifest.subgraphs[name] == spec
     assert made.manifest.sampler == shipped.manifest.sampler
 
@@ -58,7 +59,7 @@ def test_it_is_within_its_own_tolerances(made: Bundle) -> None:
     assert all(stage.passed for stage in stages)
     for name in ("vision", "backbone", "denoise"):
         assert 1e-4 < made.manifest.subgraphs[name].tolerance < 0.5
-    assert made.manifest.subgraphs["text"].tolerance == 1e-5
+    assert made.manifest.subgraphs["embed"].tolerance == 1e-5
 
 
 def test_layers_are_bytes(made: Bundle, shipped: Bundle) -> None:
