@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import tempfile
 import time
@@ -33,11 +32,12 @@ from .robot_text import new_text
 from .session import Session, Wishes, session
 
 ARM = "so101"
-GOLDEN = (math.sqrt(5) - 1) / 2
-"""How old a picture is when a step begins, and how long goals wait for the guardian's cycle, follow
-from how these rhythms lie to each other. In a run that is chance; here every step moves it on by
-this share of a period, which goes through all of it evenly (Knuth, TAOCP 3, section 6.4), so that
-two profiles agree."""
+EVENLY = tuple(1.2207440846057596**-power for power in (1, 2, 3))
+"""How old both pictures are when a step begins, and how long goals wait for the guardian's cycle,
+follow from how these rhythms lie to each other. In a run that is chance; here every step moves them
+on by these shares of their periods, which goes through all three together evenly, so that two
+profiles agree (Kronecker's sequence with the root of x⁴ = x + 1: Roberts, Unreasonable
+effectiveness of quasirandom sequences, 2018)."""
 _CAMERA_HZ, _CYCLE_S = 30.0, 0.01
 INSTRUCTION = "push the red block to the left"
 UNTIL = {
@@ -172,9 +172,12 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
 
 def _virtual_robot(folder: Path, rate_hz: float) -> Path:
     file = folder / "robot.toml"
-    pictures = max(1, round(_CAMERA_HZ / rate_hz) - 1) + GOLDEN  # per step
-    camera = CameraSource("simulated", fps=round(pictures * rate_hz, 3))
-    file.write_text(new_text("profile", ARM, VIRTUAL, {"primary": camera, "wrist": camera}))
+    least = max(1, round(_CAMERA_HZ / rate_hz) - 1)  # pictures per step
+    cameras = {
+        name: CameraSource("simulated", fps=round((least + more) * rate_hz, 3))
+        for name, more in zip(("primary", "wrist"), EVENLY, strict=False)
+    }
+    file.write_text(new_text("profile", ARM, VIRTUAL, cameras))
     return file
 
 
@@ -235,7 +238,7 @@ def _decisions(parts: Session, warm_up: int) -> Iterator[Decision]:
     since, beginnings, heard_s = 0, 0, time.monotonic()
     for turn in itertools.count():
         parts.policy.settle()
-        later_s = turn * GOLDEN % 1 * _CYCLE_S
+        later_s = turn * EVENLY[2] % 1 * _CYCLE_S
         time.sleep(max(0.0, parts.pilot.next_s + later_s - time.monotonic()))
         decision = parts.pilot.step()
         if decision is None:
