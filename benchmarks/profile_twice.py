@@ -3,9 +3,10 @@
     python benchmarks/profile_twice.py [BUNDLE] [--runs N] [--json]
 
 Profiles the shipped bundle, or another, twice, the second time against the first, and exits with 1
-unless: what lies between the stages is at most 3 % of the whole; the interval of every stage above
-1 ms and of the whole is within 10 % of its median; no difference is found between both; no stage is
-faster than its floor. Meant for a quiet machine: the share that others took is printed.
+unless: what lies between the stages is at most 3 % of the whole; the interval of the whole and of
+every stage above 1 ms is within 10 % of its median (15 % for capture and guardian, which wait for
+another's rhythm: such times are spread over a whole period); no difference is found between both;
+no stage is faster than its floor. Meant for a quiet machine: the share that others took is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 PROGRAM = Path(sys.executable).with_name("dreamvla")
 OTHER, WIDE = 0.03, 0.10
+WAITING = {"capture": 0.15, "guardian": 0.15}
 _LONG_S = 1e-3
 
 
@@ -72,7 +74,7 @@ def judged(profile: dict[str, Any]) -> list[str]:
     for name, stage in {**profile["stages"], "end to end": profile["end_to_end"]}.items():
         summary, floor = stage["summary"], stage["floor"]
         half = max(summary["high"] - summary["p50"], summary["p50"] - summary["low"])
-        if summary["p50"] > _LONG_S and half > WIDE * summary["p50"]:
+        if summary["p50"] > _LONG_S and half > WAITING.get(name, WIDE) * summary["p50"]:
             found.append(f"{name}: ± {100 * half / summary['p50']:.0f} % of the median")
         if floor is not None and summary["p50"] < floor["seconds"]:
             found.append(f"{name}: {summary['p50']:.6f} s, below its floor {floor['seconds']:.6f}")

@@ -1,8 +1,7 @@
 """The way to a device: the user's own OpenSSH, or none where the device is this machine.
 
 One connection carries everything: an agent (`deploy/device/`) is sent to the device's Python, then
-requests and files. So ssh asks for a password at most once, and its configuration, keys, known
-hosts and jumps count as they do on the command line.
+requests and files. So ssh asks for a password at most once.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 import subprocess
 import sys
 import threading
@@ -23,6 +21,7 @@ from typing import IO, Any
 from dreamvla_edge.runtime.errors import DeviceError
 
 from .device.agent import GREETING
+from .ssh import FAILED, NO_PROGRAM, last_words, no_python, no_ssh, not_reached, ssh
 
 LOCAL = "localhost"
 _DEVICE = Path(__file__).with_name("device")
@@ -36,7 +35,6 @@ _START = (
     "main()"
 )
 """What Python is started with: the agent comes behind, as its length and a zip file."""
-_SSH_FAILED, _NO_PROGRAM = 255, (126, 127)
 
 
 class Connection:
@@ -54,8 +52,6 @@ class Connection:
         alone: bool = True,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
-        if host.startswith("-") or not host:
-            raise DeviceError(f"the host {host!r}", "a name as ssh takes it", "give user@host")
         self.host, self._progress = host, progress
         command = [python, "-I", "-c", _START]
         environment = dict(os.environ)
@@ -63,8 +59,7 @@ class Connection:
             environment["PATH"] = _outside(environment.get("PATH", os.defpath))
         else:
             asks = [] if alone else ["-o", "BatchMode=yes"]
-            options = ["-T", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", *asks]
-            command = ["ssh", *options, "--", host, shlex.join(command)]
+            command = ssh(host, command, ["-o", "ServerAliveInterval=15", *asks])
         self._process = self._started(command, environment)
         assert self._process.stdin and self._process.stdout and self._process.stderr
         self._to: IO[bytes] = self._process.stdin
@@ -132,11 +127,9 @@ class Connection:
                 env=environment,
             )
         except FileNotFoundError as error:
-            raise DeviceError(
-                f"no program {error.filename} here",
-                "OpenSSH's client, or Python for localhost",
-                "sudo apt install openssh-client",
-            ) from error
+            if self.host == LOCAL:
+                raise no_python(LOCAL, f"no program {error.filename}") from error
+            raise no_ssh() from error
 
     def _greet(self) -> None:
         """Sends the agent and waits for its first line."""
@@ -177,20 +170,11 @@ class Connection:
         except subprocess.TimeoutExpired:
             code = None
         self._listener.join(1)
-        lines = [line for line in self._said.decode(errors="replace").splitlines() if line.strip()]
-        said = " | ".join(lines[-3:])[-400:] or "silently"
-        if self.host != LOCAL and code == _SSH_FAILED:
-            return DeviceError(
-                f"ssh to {self.host} failed: {said}",
-                "a device that `ssh HOST` reaches",
-                f"try `ssh {self.host} true`; keys, known hosts and ~/.ssh/config count here too",
-            )
-        if code in _NO_PROGRAM:
-            return DeviceError(
-                f"{self.host} has no such Python: {said}",
-                "Python 3.8 or later",
-                "sudo apt install python3 on the device, or name one with --python",
-            )
+        said = last_words(bytes(self._said))
+        if self.host != LOCAL and code == FAILED:
+            return not_reached(self.host, said)
+        if code in NO_PROGRAM:
+            return no_python(self.host, said)
         return DeviceError(
             f"the connection to {self.host} has ended ({code}): {said}",
             "one that lasts until the flash is done",

@@ -10,9 +10,10 @@ from dreamvla_edge.deploy import probe
 from dreamvla_edge.deploy.facts import Facts, decode, facts_here
 from dreamvla_edge.runtime.errors import DeviceError
 
+from .ssh import FAILED, NO_PROGRAM, last_words, no_python, no_ssh, not_reached, ssh
+
 HERE = "localhost"
 _TIMEOUT_S = 120
-_SSH_FAILED, _NO_PROGRAM = 255, 127
 _DOCUMENT = b'{\n "'
 
 
@@ -28,35 +29,27 @@ def facts_of(host: str = HERE) -> Facts:
 
 def document_of(host: str, script: Path, arguments: Sequence[str] = ()) -> bytes:
     """What a script that needs only the standard library prints there: one JSON document."""
-    # Behind `--` no host is an option. Prompts go to the terminal, not through these pipes.
-    command = ["ssh", "-T", "-o", "ConnectTimeout=20", "--", host, "python3", "-", *arguments]
+    command = ssh(host, ["python3", "-", *arguments])
     try:
         done = subprocess.run(
             command, input=script.read_bytes(), capture_output=True, timeout=_TIMEOUT_S
         )
     except FileNotFoundError as error:
-        raise DeviceError(
-            "no program ssh here", "OpenSSH's client", "sudo apt install openssh-client"
-        ) from error
+        raise no_ssh() from error
     except subprocess.TimeoutExpired as error:
         raise DeviceError(
             f"{host} gave no answer in {_TIMEOUT_S} s",
             "an answer within seconds",
             f"look whether `ssh {host} python3 --version` answers",
         ) from error
-    said = " | ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:]) or "silently"
-    if done.returncode == _SSH_FAILED:
-        raise DeviceError(
-            f"ssh to {host} failed: {said}",
-            "a machine that ssh reaches, or the folder of a recording",
-            f"try `ssh {host} true`; keys, known hosts and ~/.ssh/config count here too",
-        )
+    said = last_words(done.stderr)
+    if done.returncode == FAILED:
+        raise not_reached(host, said, "a machine that ssh reaches, or the folder of a recording")
+    if done.returncode in NO_PROGRAM:
+        raise no_python(host, said)
     if done.returncode:
-        missing = done.returncode == _NO_PROGRAM
         raise DeviceError(
-            f"{host} has no python3" if missing else f"python3 on {host} failed: {said}",
-            "Python 3.8 or later",
-            f"sudo apt install python3 on {host}",
+            f"python3 on {host} failed: {said}", "Python 3.8 or later", "see what it says there"
         )
     # A login script may have printed something first.
     return done.stdout[max(0, done.stdout.find(_DOCUMENT)) :]

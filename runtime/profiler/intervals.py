@@ -17,8 +17,10 @@ CONFIDENCE = 0.95
 COMPARED = 0.999
 """Of the interval of a ratio: with a dozen stages compared at once, one comparison in a hundred
 calls something different that is not."""
-_BATCHES, _LEAST_BATCH = 20, 5
-"""At most so many, of at least so many durations each."""
+_BATCH = 5
+"""Durations in a row whose mean phase is nearly that of all, where phases are spread evenly."""
+_LEAST_TIME = 0.7
+"""Of a correlation: that of a few dozen independent batches comes out between 0.7 and 1.3."""
 _LARGEST_LAG = 1 / 3  # share of a series; later autocovariances have too few terms
 
 
@@ -65,25 +67,37 @@ def median_interval(
 ) -> tuple[float, float]:
     """Interval of the median of values in the order in which they were measured.
 
-    Medians of batches (Law, Simulation Modeling and Analysis, section 9.5.3, there of means) vary
-    as much more than chance as a machine drifts, and less where the phases of cameras and cycles
-    are spread evenly; batches that are alike count less. With fewer than 20 values it holds the
-    median a little less often than it says.
+    Two order statistics (David and Nagaraja, Order Statistics, 3rd ed., section 7.1), with the
+    normal approximation of their ranks and Student's t, since their variance is estimated: how
+    many values lie above the median is counted in batches (Law, Simulation Modeling and Analysis,
+    section 9.5.3), which vary more than chance where a machine drifts and less where the phases
+    of cameras and cycles are spread evenly.
     """
-    count, median = len(values), float(np.median(values))
-    batches = min(_BATCHES, count // _LEAST_BATCH) if count >= 4 * _LEAST_BATCH else count
-    if batches < 2:
-        return median, median
-    size = count // batches
-    medians = np.median(values[: size * batches].reshape(batches, size), axis=1)
-    off = medians - medians.mean()
-    variance = float(off @ off) / (batches - 1) / batches * correlation_time(off)
-    half = _student((1 + confidence) / 2, batches - 1) * math.sqrt(variance)
-    return max(median - half, float(values.min())), min(median + half, float(values.max()))
+    ordered, count = np.sort(values), len(values)
+    variance, batches = rank_variance(values)
+    half = _student((1 + confidence) / 2, batches - 1) * math.sqrt(count * variance) / 2
+    first = max(math.floor(count / 2 - half), 0)
+    last = min(math.ceil(count / 2 + half), count - 1)
+    return float(ordered[first]), float(ordered[last])
+
+
+def rank_variance(values: NDArray[np.float64]) -> tuple[float, int]:
+    """Variance of the rank of the median, against independent values; and of how many batches.
+
+    Above 1 where values that follow one another are alike, below where they make up for each
+    other. Batches that are alike count less.
+    """
+    size = _BATCH if len(values) >= 4 * _BATCH else 1
+    count = len(values) // size
+    if count < 2:
+        return 1.0, 2
+    above = np.sign(values - np.median(values))[: count * size].reshape(count, size).sum(1)
+    variance = float(above @ above) / (count - 1) / size
+    return max(variance, 1 / _BATCH) * correlation_time(above), count
 
 
 def correlation_time(series: NDArray[np.float64]) -> float:
-    """How many terms in a row of a series around zero say as much as one; at least 1.
+    """How many terms in a row of a series around zero say as much as one.
 
     1 + 2 sum of the autocorrelations, as long as pairs of them are positive (Geyer, Statistical
     Science 7, 1992, section 3.3: the initial positive sequence).
@@ -98,7 +112,7 @@ def correlation_time(series: NDArray[np.float64]) -> float:
             break
         total += 2 * pair
         lag += 2
-    return max(1.0, total)
+    return max(_LEAST_TIME, total)
 
 
 def _student(probability: float, freedom: int) -> float:
