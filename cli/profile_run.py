@@ -172,10 +172,10 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
 
 def _virtual_robot(folder: Path, rate_hz: float) -> Path:
     file = folder / "robot.toml"
-    least = max(1, round(_CAMERA_HZ / rate_hz) - 1)  # pictures per step
+    least = max(1, round(_CAMERA_HZ / rate_hz))  # pictures per step
     cameras = {
-        name: CameraSource("simulated", fps=round((least + more) * rate_hz, 3))
-        for name, more in zip(("primary", "wrist"), EVENLY, strict=False)
+        name: CameraSource("simulated", fps=round((least + 1 - share) * rate_hz, 3))
+        for name, share in zip(("primary", "wrist"), EVENLY, strict=False)
     }
     file.write_text(new_text("profile", ARM, VIRTUAL, cameras))
     return file
