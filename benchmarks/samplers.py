@@ -1,6 +1,7 @@
 """What other samplers than the released one do to the demo's actions, and how much work they save.
 
     python benchmarks/samplers.py [--json] [--bundle FOLDER] [--episodes 10] [--seed 500000]
+        [--student N BUNDLE]
 
 The bundle plays held-out tasks with DDIM-10. At every decision each other sampler decides as well,
 from the same features and the same noise; nothing of it is executed. Errors are of the first
@@ -9,7 +10,8 @@ action of a chunk, in the network's numbers, to DDIM-10: mean of |d|, 95th perce
 seeds. `streams` counts how often the denoiser's weights are read, which is what a step costs on an
 embedded GPU; the time of a decision's sampling on one CPU thread is beside it, as a ratio to
 DDIM-10. Samplers that begin warm go on from their own decision before; those of parallel sweeps
-keep its noise, and are compared with DDIM-10 from that noise.
+keep its noise, and are compared with DDIM-10 from that noise. A student is another bundle, whose
+denoiser was taught to need N evaluations (`dreamvla train --student N`); all else of it is alike.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -82,11 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=BUNDLE)
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=TRAINING)
+    parser.add_argument("--student", nargs=2, action="append", default=[], metavar=("N", "BUNDLE"))
     options = parser.parse_args(arguments)
-    with Watched(options.bundle, threads=1) as policy:
+    with ExitStack() as stack:
+        policy = stack.enter_context(Watched(options.bundle, threads=1))
+        samplers: dict[str, Policy] = dict.fromkeys((RELEASED, *NAMES), policy)
+        for count, bundle in options.student:
+            student = stack.enter_context(Policy(Path(bundle), threads=1))
+            samplers[f"student-{count}"] = student
         episodes = _played(policy, range(options.seed, options.seed + options.episodes))
         rounds = [
-            {name: _decided(policy, name, episodes) for name in (RELEASED, *NAMES)}
+            {name: _decided(own, name, episodes) for name, own in samplers.items()}
             for _ in range(_REPEATS)
         ]
         other = _decided(policy, RELEASED, episodes, first_seed=1_000_000).actions
@@ -95,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fresh = last[RELEASED].actions
     spread = float(np.abs(other - fresh).mean())
     rows: list[dict[str, Any]] = [{"sampler": "another noise", **_errors(other, fresh, spread)}]
-    for name in NAMES:
+    for name in list(samplers)[1:]:
         errors = _errors(last[name].actions, same if _keeps(name) else fresh, spread)
         ratio = median(own[name].seconds / own[RELEASED].seconds for own in rounds)
         rows.append({"sampler": name, "streams": last[name].streams, **errors, "time": ratio})
