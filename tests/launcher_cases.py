@@ -81,10 +81,9 @@ def no_such_kernel(device: Device) -> None:
 
 def no_image(device: Device) -> None:
     """What the driver cannot load."""
-    with (
-        patch.object(sys.modules[type(device).__module__], "build", lambda *_: Image(b"?" * 64, {})),
-        refused("image", "empty ~/.cache"),
-    ):
+    launcher = sys.modules[type(device).__module__]
+    built = patch.object(launcher, "build", lambda *_: Image(b"?" * 64, {}))
+    with built, refused("image", "empty ~/.cache"):
         device.launch(Launch("denoise.cu", "preprocess", (1, 1, 1), 32), PreprocessCall())
 
 
