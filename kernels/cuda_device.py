@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cuda.bindings import driver
 
 from .build import build
-from .device import KernelError, Launch
+from .device import KernelError, Launch, driver_error, no_driver
 
 Array = npt.NDArray[Any]
 
@@ -21,11 +21,12 @@ class Memory:
     """Memory that is given back with this object."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.address = size, 0
         self.address = int(_done(driver.cuMemAlloc(max(size, 16))))
 
     def __del__(self) -> None:
-        driver.cuMemFree(self.address)
+        if self.address:
+            driver.cuMemFree(self.address)
 
 
 class Graph:
@@ -44,7 +45,7 @@ class CudaDevice:
         try:
             _done(driver.cuInit(0))
         except RuntimeError as error:  # no libcuda
-            raise KernelError(f"no CUDA driver ({error}); kernels run on an NVIDIA GPU") from error
+            raise no_driver(error) from error
         device = _done(driver.cuDeviceGet(0))
         attribute = driver.CUdevice_attribute
 
@@ -176,5 +177,5 @@ def _done(result: tuple[Any, ...]) -> Any:
     """What a call of the driver gave. Raises KernelError with the driver's name for a failure."""
     status, *values = result
     if status != driver.CUresult.CUDA_SUCCESS:
-        raise KernelError(f"the CUDA driver says {status.name}")
+        raise driver_error(status.name)
     return values[0] if values else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,11 +14,29 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 DEVICES = {
-    "emulation": ("dreamvla_edge.kernels.emulation.emulation", "Emulation"),
-    "pycuda": ("dreamvla_edge.kernels.pycuda_device", "PyCudaDevice"),
-    "cuda-bindings": ("dreamvla_edge.kernels.cuda_device", "CudaDevice"),
+    "emulation": ("dreamvla_edge.kernels.emulation.emulation", "Emulation", "g++"),
+    "pycuda": (
+        "dreamvla_edge.kernels.pycuda_device",
+        "PyCudaDevice",
+        "`pip install pycuda`, which compiles it with the CUDA toolkit of this machine's driver",
+    ),
+    "cuda-bindings": (
+        "dreamvla_edge.kernels.cuda_device",
+        "CudaDevice",
+        "`pip install 'dreamvla-edge[jetson]'`",
+    ),
 }
-"""Name → (module, class); a module is imported when its device is asked for."""
+"""Name → (module, class, what it needs); a module is imported when its device is asked for."""
+
+_CURES = (
+    ("out of memory", "stop what else uses the GPU, or take a smaller bundle"),
+    ("no device|no cuda-capable", "kernels run on an NVIDIA GPU; without one take `emulation`"),
+    ("ptx", "the driver is older than the compiler; take the nvcc or NVRTC of the driver's CUDA"),
+    ("image|binary", "the kernel is built for another GPU; empty ~/.cache/dreamvla-edge/kernels"),
+    ("illegal|launch fail|ecc", "this process has lost the GPU; start it again"),
+    ("", "if `dreamvla doctor` finds nothing, this is a fault of ours; please report it"),
+)
+"""(What a driver says, in its names of errors or in its words for them; what to do)."""
 
 
 class KernelError(Exception):
@@ -83,15 +102,30 @@ def make_device(name: str) -> Device:
     """The device `name`. Raises KernelError if there is none of that name or it cannot be used."""
     if name not in DEVICES:
         raise KernelError(f"{name!r} is no device for kernels; there are {', '.join(DEVICES)}")
-    module, kind = DEVICES[name]
+    module, kind, needed = DEVICES[name]
     try:
         made: Device = getattr(importlib.import_module(module), kind)()
     except ImportError as error:
         raise KernelError(
-            f"the device {name} needs a package that is not here ({error}); install it with"
-            " `pip install 'dreamvla-edge[jetson]'`, or choose another of " + ", ".join(DEVICES)
+            f"the device {name} cannot be loaded ({error}); it needs {needed}; or choose another"
+            f" of {', '.join(DEVICES)}"
         ) from error
     return made
+
+
+def driver_error(said: str) -> KernelError:
+    """For what the CUDA driver says, with what to do about it."""
+    words = said.lower().replace("_", " ")
+    cure = next(cure for sign, cure in _CURES if re.search(sign, words))
+    return KernelError(f"the CUDA driver says {said}; {cure}")
+
+
+def no_driver(error: Exception) -> KernelError:
+    """For a machine without the driver's library."""
+    return KernelError(
+        f"no CUDA driver ({error}); kernels run on an NVIDIA GPU with its driver (on a Jetson,"
+        " JetPack brings it); without one take the device `emulation`"
+    )
 
 
 def halves(array: Array) -> Array:

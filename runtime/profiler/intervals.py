@@ -117,7 +117,7 @@ def correlation_time(series: NDArray[np.float64]) -> float:
 
 def _student(probability: float, freedom: int) -> float:
     """Quantile of Student's t (Abramowitz and Stegun, 26.7.5)."""
-    z, n = NormalDist().inv_cdf(probability), freedom
+    z, n = NormalDist().inv_cdf(probability), float(freedom)
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
