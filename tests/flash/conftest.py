@@ -35,10 +35,10 @@ class Made:
     template: Board | None = None
     running: list[Board] = field(default_factory=list)
 
-    def new(self, jetpack: str = "6", fresh: bool = False) -> Board:
-        """A board; a copy has its service up, as after a start."""
+    def new(self, jetpack: str = "6", fresh: bool = False, login: str = "root") -> Board:
+        """A board; a copy has its service up, as after a start. login: as in Board."""
         like = None if fresh else self.template
-        board = Board(self.bench, f"jp{jetpack}-{next(_NUMBERS)}", jetpack, like)
+        board = Board(self.bench, f"jp{jetpack}-{next(_NUMBERS)}", jetpack, like, login)
         self.running.append(board)
         if like is not None:
             board.boot()
