@@ -13,6 +13,7 @@ tests, whose packages play those of the system.
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import socket
 import subprocess
@@ -115,11 +116,12 @@ def disguise(folder: Path, jetpack: str) -> None:
 
 def person(name: str) -> None:
     """A user with a home, a shell and the password `secret`, and no rights but these."""
-    subprocess.run(["useradd", "-M", "-u", "1000", "-s", "/bin/sh", name], check=True)
+    subprocess.run(["useradd", "-M", "-s", "/bin/sh", name], check=True)
     subprocess.run(["chpasswd"], input=f"{name}:secret\n", text=True, check=True)
-    for place in (f"/home/{name}", "/run/user/1000"):
+    found = pwd.getpwnam(name)
+    for place in (found.pw_dir, f"/run/user/{found.pw_uid}"):
         Path(place).mkdir(parents=True, exist_ok=True)
-        os.chown(place, 1000, 1000)
+        os.chown(place, found.pw_uid, found.pw_gid)
     Path.home().chmod(0o755)  # the Python of the tests may lie there
 
 

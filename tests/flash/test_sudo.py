@@ -34,8 +34,13 @@ def allow(board: Board, *rules: str) -> None:
     """Writes sudo's own settings; root does."""
     lines = [f"Defaults logfile={LOG}, loglinelen=0", *(f"{LOGIN} ALL=(root) {r}" for r in rules)]
     text = shlex.quote("\n".join(lines) + "\n")
-    board.ssh("sh", "-c", f"printf %s {text} >/etc/sudoers.d/test", login="root")
-    board.ssh("visudo", "-c", "-q", login="root")
+    board.ssh(
+        "sh",
+        "-c",
+        f"rm -f /etc/sudoers.d/test; umask 227; printf %s {text} >/etc/sudoers.d/test",
+        login="root",
+    )
+    board.ssh("visudo", "-c", login="root")
 
 
 def rule(line: str, release: str) -> str:
@@ -108,7 +113,7 @@ def test_nothing_but_the_listed_lines(
     assert done.returncode == 0 and row["result"] == "installed", done.stderr
     assert sudo_ran(board) == lines
     assert board.ssh("pgrep", "-u", LOGIN, "-f", "dreamvla serve").strip()
-    assert (board.base / "current").lstat().st_uid == 1000
+    assert (board.base / "current").lstat().st_uid == int(board.ssh("id", "-u")) != 0
     assert board.status()["state"] == "stop"
     done, row = flash(boards, BUNDLE, board)
     assert row["result"] == "no change", done.stderr
