@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from commands import cure_of
+from desk import Terminal
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.deploy.connection import Connection
@@ -123,6 +124,22 @@ def test_nothing_but_the_listed_lines(
     assert back.returncode == 0, back.stderr
     starts = [line for line in lines if "systemctl" in line and "daemon-reload" not in line]
     assert sudo_ran(board) == starts * 2
+
+
+@pytest.mark.slow
+def test_a_password_that_is_asked_for(
+    boards: Made, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, on the terminal."""
+    monkeypatch.setenv("PATH", boards.bench.environment["PATH"])
+    allow(board, "ALL")
+    words = (BUNDLE, board.host, "--offline", "--wheel", boards.wheel, "--ask-sudo", "--json")
+    terminal = Terminal(tmp_path / "stdout", "flash", *words)
+    terminal.see("sudo password: ")
+    terminal.type(f"{PASSWORD}\n")
+    code, told = terminal.end()
+    assert code == 0 and told["hosts"][board.host]["result"] == "installed"
+    assert sudo_ran(board) == told["hosts"][board.host]["privileged"]
 
 
 @pytest.mark.slow
