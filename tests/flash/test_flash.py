@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.deploy.device.releases import relink
 from dreamvla_edge.deploy.device.unit import drop_in_text, unit_text
-from dreamvla_edge.deploy.own_wheel import _written
 from flash.board import Board
 from flash.conftest import Made
 
@@ -124,12 +122,8 @@ def test_a_service_that_does_not_come_up(
     boards: Made, board: Board, other: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A version of the tool whose service crashes: the device goes back by itself."""
-    before, broken = board.current, tmp_path / boards.wheel.name
-    with zipfile.ZipFile(boards.wheel) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    files["dreamvla_edge/cli/service.py"] += b"\nraise RuntimeError('a defect')\n"
-    _written(broken, files)
-    done, _ = boards.flash(other("second"), board, wheel=broken)
+    before = board.current
+    done, _ = boards.flash(other("second"), board, wheel=boards.broken_wheel(tmp_path))
     found, _, cure = cure_of(done.stderr)
     assert done.returncode == DEVICE_ERROR
     assert "does not start" in found and "a defect" in found and f"{before} is in force" in cure
