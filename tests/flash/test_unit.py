@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dreamvla_edge.deploy.device.places import places
-from dreamvla_edge.deploy.device.unit import drop_in_text, install_commands, unit_text
+from dreamvla_edge.deploy.device.unit import TEMPLATE, drop_in_text, install_commands, unit_text
 
 SYSTEM, USER = False, True
 
@@ -38,6 +38,20 @@ def said(folder: Path, user: bool, name: str = "arm", unit: str = "", drop_in: s
 def test_systemd_accepts_it(tmp_path: Path, user: bool, name: str) -> None:
     """Without a word."""
     assert said(tmp_path, user, name) == ""
+
+
+@pytest.mark.parametrize("user", [SYSTEM, USER])
+def test_systemd_enables_it(tmp_path: Path, user: bool) -> None:
+    """Its [Install] section, which `verify` does not look at: it starts with what is there."""
+    units = tmp_path / "etc" / "systemd" / ("user" if user else "system")
+    units.mkdir(parents=True)
+    (units / TEMPLATE).write_text(unit_text(user))
+    scope = ["--global"] if user else []
+    command = ["systemctl", f"--root={tmp_path}", *scope, "enable", "dreamvla@arm.service"]
+    subprocess.run(command, check=True)
+    target = "default.target" if user else "multi-user.target"
+    link = units / f"{target}.wants" / "dreamvla@arm.service"
+    assert link.is_symlink() and link.readlink().name == TEMPLATE
 
 
 @pytest.mark.parametrize("user", [SYSTEM, USER])
