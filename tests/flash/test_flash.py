@@ -199,18 +199,3 @@ def test_the_device_flashes_itself(boards: Made, board: Board) -> None:
     assert (place / "current").resolve().name or row["release"]
     status = json.loads(board.ssh(tool, "status", "--name", "second", "--json"))
     assert status["state"] == "stop" and not status["has_robot"]
-
-
-@pytest.mark.slow
-def test_for_one_user_alone(boards: Made) -> None:
-    """No command needs root, and nothing is made outside the user's home."""
-    board = boards.new(fresh=True)
-    done, told = boards.flash(BUNDLE, board, user=True)
-    row = told["hosts"][board.host]
-    assert done.returncode == 0, done.stderr
-    assert row["result"] == "installed" and not board.base.exists()
-    seen, told = boards.flash(BUNDLE, board, user=True, dry_run=True)
-    assert told["hosts"][board.host]["result"] == "no change", seen.stderr
-    assert told["hosts"][board.host]["privileged"] == []
-    status = boards.bench.run("status", board.host, "--user", "--json")
-    assert json.loads(status.stdout)["state"] == "stop", status.stderr

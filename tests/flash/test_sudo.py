@@ -159,6 +159,8 @@ def test_for_one_user_alone(boards: Made, board: Board) -> None:
     done, row = flash(boards, BUNDLE, board, "--user")
     assert done.returncode == 0 and row["result"] == "installed", done.stderr
     assert row["privileged"] == [] and not board.base.exists()
+    seen, row = flash(boards, BUNDLE, board, "--user", "--dry-run")
+    assert row["result"] == "no change", seen.stderr
     status = boards.bench.run("status", board.host, "--user", "--json")
     assert json.loads(status.stdout)["state"] == "stop", status.stderr
     board.ssh("test", "!", "-e", LOG, login="root")

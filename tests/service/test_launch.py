@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from commands import PROGRAM
 from desk import Desk
 from dreamvla_edge.cli.service import Service
-from dreamvla_edge.demo import BUNDLE
-from dreamvla_edge.deploy.device import FOLDER
+from service.release import PYTHON, lay_out, update_python
 from service.test_service import START, served
 
-NOW = "{}.{}".format(*sys.version_info)
 BACKEND = ("--backend", "onnxruntime")
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """As much of one as is looked at; its tool is this checkout's."""
-    place = tmp_path / "releases" / "1.2-abc"
-    shutil.copytree(FOLDER, place / "device", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(BUNDLE, place / "bundle", copy_function=os.link)
-    (place / "release.json").write_text(json.dumps({"tool": "1.2"}))
-    (place / f"venv/lib/python{NOW}/site-packages/dreamvla_edge").mkdir(parents=True)
-    (place / "venv/bin").mkdir()
-    (place / "venv/bin/python").symlink_to(sys.executable)
-    tool = place / "venv/bin/dreamvla"
-    tool.write_text(f'#!/bin/sh\nexec {PROGRAM[0]} "$@"\n')
-    tool.chmod(0o755)
-    return place
+    """See `lay_out`."""
+    return lay_out(tmp_path / "releases" / "1.2-abc")
 
 
 def start(release: Path) -> tuple[object, ...]:
@@ -56,9 +41,8 @@ def test_it_becomes_the_service(desk: Desk, tmp_path: Path, release: Path) -> No
 
 def changed(release: Path) -> str:
     """The interpreter is another one than that which the packages are for."""
-    lib = release / "venv" / "lib"
-    (lib / f"python{NOW}").rename(lib / "python3.8")
-    return f"was installed for Python 3.8, and {release}/venv/bin/python is Python {NOW} now"
+    update_python(release)
+    return f"was installed for Python 3.8, and {release}/venv/bin/python is Python {PYTHON} now"
 
 
 def gone(release: Path) -> str:
@@ -66,7 +50,7 @@ def gone(release: Path) -> str:
     python = release / "venv" / "bin" / "python"
     python.unlink()
     python.symlink_to("/usr/bin/python3.0")
-    return f"was installed for Python {NOW}, and {python} cannot be run"
+    return f"was installed for Python {PYTHON}, and {python} cannot be run"
 
 
 def crashes(release: Path) -> str:
