@@ -131,6 +131,7 @@ def test_a_service_that_does_not_come_up(
     assert board.status()["state"] == "stop" and before in board.status()["bundle"]
 
 
+@pytest.mark.slow
 def test_an_update_that_changes_python(boards: Made, board: Board) -> None:
     """As from JetPack 6 to 7: up, in stop, with the cure in `status`; what it says helps."""
     (made,) = (board.base / "environments").iterdir()
