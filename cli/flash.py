@@ -124,6 +124,7 @@ def _flash(
     """One device; fills its row of the document as it goes. Raises DeviceError."""
     from dreamvla_edge.deploy.connection import Connection
     from dreamvla_edge.deploy.flash import flash, plan
+    from dreamvla_edge.deploy.preflight import require
 
     def progress(line: str) -> None:
         report.progress(line if alone else f"{host}: {line}")
@@ -137,6 +138,7 @@ def _flash(
         if dry_run:
             if alone:
                 _show_lines(made, report)
+            require(made.findings)
             row["result"] = "no change" if made.unchanged else "would install"
             return
         outcome = flash(connection, wish, made, progress)

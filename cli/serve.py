@@ -40,7 +40,7 @@ def command(
     ready, its state and signs of life to systemd where that has started it. SIGTERM ends it with
     the arm held.
     """
-    from dreamvla_edge.deploy.control_server import ControlServer
+    from dreamvla_edge.deploy.device.control_server import ControlServer
 
     from .service import Service
 

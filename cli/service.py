@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dreamvla_edge.deploy.control_server import refusal
-from dreamvla_edge.deploy.notify import READY, STOPPING, WATCHDOG, notify, status
+from dreamvla_edge.deploy.device.control_server import refusal
+from dreamvla_edge.deploy.device.notify import READY, STOPPING, WATCHDOG, notify, status
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import DreamvlaError, GuardianError
 from dreamvla_edge.runtime.guardian.message import Order, State, readable

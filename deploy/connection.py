@@ -20,11 +20,11 @@ from typing import IO, Any
 
 from dreamvla_edge.runtime.errors import DeviceError
 
+from .device import FOLDER
 from .device.agent import GREETING
 from .ssh import FAILED, NO_PROGRAM, last_words, no_python, no_ssh, not_reached, ssh
 
 LOCAL = "localhost"
-_DEVICE = Path(__file__).with_name("device")
 _BLOCK = 1 << 18
 _START = (
     "import sys,tempfile;"
@@ -192,7 +192,7 @@ def _agent() -> bytes:
     """The folder `device/` as a zip file."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(_DEVICE.glob("*.py")):
+        for path in sorted(FOLDER.glob("*.py")):
             archive.write(path, f"device/{path.name}")
     return content.getvalue()
 

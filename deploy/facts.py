@@ -194,12 +194,17 @@ class Unit(_Fact, frozen=True):
 
 
 class Release(_Fact, frozen=True):
-    """What flash has installed under a name; current: None if its link leads nowhere."""
+    """What flash has installed under a name; current: None if its link leads nowhere.
+
+    made: Pythons that its packages are for; python: that which runs it, empty if none does.
+    """
 
     name: str
     place: str
     current: str | None
     releases: tuple[str, ...]
+    made: tuple[str, ...]
+    python: str
     packages: dict[str, str]
 
 

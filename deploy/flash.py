@@ -101,7 +101,12 @@ def plan(connection: Connection, wish: Wish) -> Plan:
     service = state["service"]
     well = service is not None and not service.get("error") and _runs(service) == parcel.release
     unchanged = well and state["current"] == parcel.release and not state["unfinished"]
-    found = preflight(facts, hello, state, parcel, wish.power_mode, wish.stop_arm or unchanged)
+    lines = {"owner": login, "release": parcel.release}
+    privileged = tuple(connection.ask("privileged", **lines)["commands"])
+    # An unchanged release needs no rights, and a look at them may cost a password.
+    refused = connection.ask("permitted", **lines)["refused"] if not unchanged else None
+    may_move = wish.stop_arm or unchanged
+    found = preflight(facts, hello, state, parcel, wish.power_mode, may_move, refused)
     return Plan(
         host=connection.host,
         parcel=parcel,
@@ -110,7 +115,7 @@ def plan(connection: Connection, wish: Wish) -> Plan:
         login=login,
         current=state["current"],
         unchanged=unchanged,
-        privileged=tuple(connection.ask("privileged", owner=login)["commands"]),
+        privileged=privileged,
         base=str(hello["base"]),
         robot=str(hello["robot"]),
         has_robot=bool(hello["has_robot"]),

@@ -76,6 +76,17 @@ def releases(facts: Facts) -> Iterator[Finding]:
                 "flash again, or `dreamvla rollback`",
                 ("run",),
             )
+        elif release.made and release.python not in release.made:
+            now = f"is Python {release.python} now" if release.python else "cannot be run"
+            yield Finding(
+                name,
+                "error",
+                f"{release.current} was installed for Python {release.made[0]}, and its"
+                f" {release.place}/current/venv/bin/python {now}",
+                "the Python that it was installed for",
+                "flash the bundle again",
+                ("run",),
+            )
         else:
             version = release.packages.get("dreamvla-edge", "unknown")
             count = len(release.releases)

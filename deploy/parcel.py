@@ -14,6 +14,8 @@ from dreamvla_edge.runtime.bundle import Bundle, sha256
 from dreamvla_edge.runtime.errors import DeviceError
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 
+from .device import FOLDER
+
 PIP = "wheels/pip-"
 """A pip that goes along, so that the device needs none."""
 _WHEEL = re.compile(r"[^-]+-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
@@ -75,6 +77,7 @@ def pack(
         others |= {f"wheels/{wheel.name}": wheel for wheel in wheels if wheel not in ours}
     if not any(path.startswith(PIP) for path in others):
         others |= {f"wheels/{wheel.name}": wheel for wheel in _bundled()}
+    others |= {f"{FOLDER.name}/{path.name}": path for path in FOLDER.glob("*.py")}
     others[f"bundle/{MANIFEST_NAME}"] = bundle.file(MANIFEST_NAME)
     hashes |= {path: sha256(file) for path, file in others.items()}
     return Parcel({**files, **others}, hashes, texts, match[1])

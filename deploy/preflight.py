@@ -38,11 +38,12 @@ def preflight(
     parcel: Parcel,
     power_mode: str,
     may_move: bool,
+    refused: Mapping[str, str] | None,
 ) -> tuple[Finding, ...]:
     """All rows, good ones too.
 
     hello, state: the agent's; power_mode: wanted, or empty; may_move: whether a running policy is
-    no reason to refuse.
+    no reason to refuse; refused: what sudo says if it would not run a line that needs root.
     """
     general = [
         # What merely hinders other commands there ends this one: nothing starts the service.
@@ -53,6 +54,8 @@ def preflight(
         if not (finding.name == "venv" and any(path.startswith(PIP) for path in parcel.files))
     ]
     own = (*_room(hello, parcel), *_mode(facts, power_mode), *_motion(state, may_move))
+    if refused is not None:
+        own = (*own, Finding("root", "error", **refused, verbs=(VERB,)))
     return (*general, *own)
 
 

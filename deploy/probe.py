@@ -395,7 +395,10 @@ def packages(root: Path) -> dict[str, str]:
 
 
 def releases(root: Path) -> list[dict[str, Any]]:
-    """What flash has installed; current: null where the link leads nowhere."""
+    """What flash has installed; current: null where the link leads nowhere.
+
+    made: Pythons that the current one's packages are for; python: that which runs it, if any does.
+    """
     found = []
     for place in _installed(root):
         current = place / "current"
@@ -411,6 +414,8 @@ def releases(root: Path) -> list[dict[str, Any]]:
                 "place": str(place),
                 "current": current.resolve().name if current.is_dir() else None,
                 "releases": sorted(p.name for p in (place / "releases").glob("*") if p.is_dir()),
+                "made": [site.parent.name[len("python") :] for site in sites],
+                "python": _python(current / "venv/bin/python"),
                 "packages": versions,
             }
         )
@@ -535,6 +540,15 @@ def _text(file: Path, otherwise: str | None = None) -> str:
         if otherwise is None:
             raise NotHere(f"{file}: {error.strerror}") from error
         return otherwise
+
+
+def _python(program: Path) -> str:
+    """Its version, such as 3.10; empty if it cannot be run."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        return _said(str(program), "-I", "-S", "-c", code).strip()
+    except NotHere:
+        return ""
 
 
 def _said(*command: str) -> str:

@@ -237,9 +237,16 @@ class Tree:
             f"{site}/dreamvla_edge-0.1.0.dist-info/METADATA",
             "Metadata-Version: 2.1\nName: dreamvla-edge\nVersion: 0.1.0\n",
         )
+        self.interpreter(folder / "releases" / number / "venv/bin/python", "3.10")
         if current:
             self.link(f"opt/dreamvla/{name}/current", f"releases/{number}")
         return folder
+
+    def interpreter(self, path: Path, version: str) -> None:
+        """A program that says it is this Python."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\necho {version}\n")
+        path.chmod(0o755)
 
 
 def nvpmodel_conf(kind: Kind) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that tests talk to, where they are missing: a C compiler with the
 # kernel's headers (a V4L2 device that answers OpenCV) and one for C++ with its sanitizers (CUDA
-# kernels in emulation), GStreamer's command line, OpenSSH and systemd's checker (doctor, flash),
+# kernels in emulation), GStreamer's command line, OpenSSH, sudo and systemd's checker (doctor, flash),
 # an emulator of older processors, a browser for the pages, and something that draws a scene without
 # a screen.
 #
@@ -25,6 +25,7 @@ elif [ "${1:-}" != draw ]; then
     command -v ssh-keygen >/dev/null || missing+=(openssh-client)
     [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
+    command -v sudo >/dev/null || missing+=(sudo)
     command -v qemu-x86_64-static >/dev/null || missing+=(qemu-user-static)
     command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 fi

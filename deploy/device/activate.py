@@ -26,6 +26,7 @@ class Activation:
         All of it happens on the device: who asked for it may die meanwhile. Raises Refusal.
         """
         before = self._releases.current()
+        self._service.require_rights(self._places.release(release))
         self._journal.add("switching", release, before=before)
         try:
             return self._enter(release)

@@ -91,13 +91,17 @@ class Agent:
             "unfinished": self._journal.unfinished() is not None,
         }
 
-    def privileged(self, owner: str) -> dict[str, Any]:
+    def privileged(self, owner: str, release: str) -> dict[str, Any]:
         """The lines that need root, if all of them are needed."""
-        if self._places.user:
-            return {"commands": []}
-        release = self._places.release("RELEASE")
-        commands = [*self._prepares(owner), *self._service.commands(release)]
-        return {"commands": [self._root.shown(command) for command in commands]}
+        return {"commands": [self._root.shown(c) for c in self._privileged(owner, release)]}
+
+    def permitted(self, owner: str, release: str) -> dict[str, Any]:
+        """Whether this user may have them run: why not, or null."""
+        try:
+            self._root.require(self._privileged(owner, release))
+        except Refusal as error:
+            return {"refused": error.document()}
+        return {"refused": None}
 
     def prepare(self, owner: str) -> dict[str, Any]:
         """Makes the folders, and keeps others out until this agent ends."""
@@ -194,6 +198,12 @@ class Agent:
 
     def _steps(self, release: str) -> Steps:
         return Steps(self._places, release, self._journal, self._lock)
+
+    def _privileged(self, owner: str, release: str) -> list[tuple[str, ...]]:
+        if self._places.user:
+            return []
+        commands = self._service.commands(self._places.release(release))
+        return [*self._prepares(owner), *commands]
 
     def _prepares(self, owner: str) -> list[tuple[str, ...]]:
         base, settings = self._places.base, self._places.settings

@@ -23,22 +23,59 @@ class Root:
     sudo: bool
     password: str = ""
 
-    def line(self, command: tuple[str, ...]) -> tuple[str, ...]:
-        """The command as it is run."""
+    def line(self, command: tuple[str, ...], *options: str) -> tuple[str, ...]:
+        """The command as it is run; options: of sudo."""
         if not self.sudo:
             return command
         asked = ("-S", "-p", "") if self.password else ("-n",)
-        return ("sudo", *asked, "--", *command)
+        return ("sudo", *asked, *options, "--", *command)
 
     def shown(self, command: tuple[str, ...]) -> str:
         """The same for people."""
         return " ".join(map(shlex.quote, (*(("sudo",) if self.sudo else ()), *command)))
 
+    def require(self, commands: Sequence[tuple[str, ...]]) -> None:
+        """Runs nothing. Raises Refusal if sudo would not run one of these commands."""
+        for command in commands if self.sudo else ():
+            self._require(command)
+
     def run(self, command: tuple[str, ...]) -> str:
         """What it printed. Raises Refusal if it fails."""
+        done = self._done(command, self.line(command))
+        if done.returncode == 0:
+            return done.stdout
+        said = _line(done.stdout)
+        if self.sudo:
+            self._require(command, said)
+        raise Refusal(
+            f"`{self.shown(command)}` failed ({done.returncode}): {said}",
+            "a command that works",
+            "correct what it says; nothing but the lines of --dry-run is run as root",
+        )
+
+    def run_all(self, commands: Sequence[tuple[str, ...]]) -> None:
+        """One after the other."""
+        for command in commands:
+            self.run(command)
+
+    def _require(self, command: tuple[str, ...], said: str = "") -> None:
+        """Asks sudo; said: by it already, when it was told to run the command."""
+        done = self._done(command, self.line(command, "-l"))
+        if done.returncode:
+            raise Refusal(
+                f"sudo does not let this user run `{' '.join(command)}`:"
+                f" {said or _line(done.stdout)}",
+                "a user whom sudo lets run all lines of --dry-run",
+                "give --ask-sudo if it wants a password, have those lines allowed in sudoers, log"
+                " in as root, or install for your user alone with --user",
+            )
+
+    def _done(
+        self, command: tuple[str, ...], line: tuple[str, ...]
+    ) -> subprocess.CompletedProcess[str]:
         try:
-            done = subprocess.run(
-                self.line(command),
+            return subprocess.run(
+                line,
                 input=self.password + "\n" if self.password else "",
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -57,22 +94,7 @@ class Root:
                 "an end",
                 "look at the device with `systemctl status` and `journalctl -xe`",
             ) from None
-        if done.returncode == 0:
-            return done.stdout
-        said = " ".join(done.stdout.split())[-400:]
-        if self.sudo and "sudo:" in said:
-            raise Refusal(
-                f"sudo refuses on the device: {said}",
-                "a user who may use sudo",
-                "give --ask-sudo, log in as root, or install for your user alone with --user",
-            )
-        raise Refusal(
-            f"`{self.shown(command)}` failed ({done.returncode}): {said or 'silently'}",
-            "a command that works",
-            "correct what it says; nothing but the lines of --dry-run is run as root",
-        )
 
-    def run_all(self, commands: Sequence[tuple[str, ...]]) -> None:
-        """One after the other."""
-        for command in commands:
-            self.run(command)
+
+def _line(said: str) -> str:
+    return " ".join(said.split())[-400:] or "silently"

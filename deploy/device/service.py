@@ -46,8 +46,12 @@ class Service:
             raise _unstoppable(f"it is in {answer.get('state')}")
 
     def commands(self, release: Path) -> list[tuple[str, ...]]:
-        """What has to be run to install a release's unit and start it."""
-        return [*self._installs(release), *self._starts()]
+        """What has to be run to install a release's unit and start it, or else to end it again."""
+        return [*self._installs(release), *self._starts(), self._end()]
+
+    def require_rights(self, release: Path) -> None:
+        """Raises Refusal, before anything is done, if sudo would not run one of them."""
+        self._root.require(self.commands(release))
 
     def install(self, release: Path) -> None:
         """Puts the unit of a release in its place; nothing is run where it is the same."""
@@ -70,7 +74,7 @@ class Service:
 
     def stop(self) -> None:
         """Ends it; an arm that it holds stays held."""
-        self._root.run(systemctl(self._places, "disable", "--now", self._places.unit))
+        self._root.run(self._end())
 
     def runs_well(self, release: str) -> bool:
         """Whether the service is up with this release and has loaded its policy."""
@@ -113,6 +117,9 @@ class Service:
             systemctl(self._places, "reset-failed", unit),
             systemctl(self._places, "restart", unit),
         ]
+
+    def _end(self) -> tuple[str, ...]:
+        return systemctl(self._places, "disable", "--now", self._places.unit)
 
     def _log(self) -> str:
         """Its last lines, as far as this user may read them."""

@@ -16,7 +16,8 @@ StartLimitBurst=5
 Type=notify
 NotifyAccess=main
 {environment}
-ExecStart={base}/current/venv/bin/dreamvla serve {base}/current/bundle \
+# The release's `dreamvla serve`, unless an update has taken the Python away that it needs.
+ExecStart=/usr/bin/python3 -I -B {base}/current/device {base}/current/bundle \
 --robot {settings}/robot.toml --control %t/dreamvla/%i/control.socket \
 --backend ${{DREAMVLA_BACKEND}}
 RuntimeDirectory=dreamvla/%i

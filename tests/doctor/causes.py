@@ -150,6 +150,18 @@ CASES = (
         ),
         lambda patient: patient.tree.release("arm", "1"),
     ),
+    Case(
+        "release arm",
+        "error",
+        "was installed for Python 3.10, and its",
+        lambda patient: (
+            stub(patient.programs, "systemctl", state="active", restarts=0),
+            patient.tree.interpreter(
+                patient.tree.release("arm", "1") / "releases/1/venv/bin/python", "3.12"
+            ),
+        ),
+        lambda patient: patient.tree.release("arm", "1"),
+    ),
     Case("serial", "error", "--device /dev/ttyACM0", _gone("dev/ttyACM0"), _back("dev/ttyACM0")),
     Case(
         "serial",

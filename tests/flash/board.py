@@ -66,10 +66,18 @@ class Bench:
 class Board:
     """A running board, which ssh knows as `host`; what it writes is below `folder`.
 
-    like: a board that has been stopped, of which this one is a copy as it was.
+    like: a board that has been stopped, of which this one is a copy as it was; login: who ssh is
+    there, see `jetson.person`.
     """
 
-    def __init__(self, bench: Bench, host: str, jetpack: str, like: Board | None = None) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        host: str,
+        jetpack: str,
+        like: Board | None = None,
+        login: str = "root",
+    ) -> None:
         self.bench, self.host, self.folder = bench, host, bench.folder / host
         if like is None:
             self.folder.mkdir()
@@ -86,7 +94,7 @@ class Board:
         robot = self.settings / "robot.toml"
         robot.unlink(missing_ok=True)
         robot.write_text(_ROBOT.format(port=bench.folder / "port"))
-        self._start(jetpack)
+        self._start(jetpack, login)
 
     @property
     def settings(self) -> Path:
@@ -100,14 +108,14 @@ class Board:
         path.unlink()
         path.write_bytes(content)
 
-    def _start(self, jetpack: str) -> None:
+    def _start(self, jetpack: str, login: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
             command += ["--mount-proc", sys.executable, str(HERE / "jetson.py"), str(self.folder)]
             os.set_inheritable(listener.fileno(), True)
             self._process = subprocess.Popen(
-                [*command, str(listener.fileno()), jetpack],
+                [*command, str(listener.fileno()), jetpack, login],
                 stdout=subprocess.PIPE,
                 pass_fds=(listener.fileno(),),
                 text=True,
@@ -120,7 +128,7 @@ class Board:
             file.write(f"[127.0.0.1]:{port} {' '.join(key)}\n")
         with (self.bench.folder / "ssh_config").open("a") as file:
             file.write(
-                f"Host {self.host}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n"
+                f"Host {self.host}\n  HostName 127.0.0.1\n  Port {port}\n  User {login}\n"
                 f"  IdentityFile {self.bench.key}\n  UserKnownHostsFile {known}\n"
             )
 
@@ -158,9 +166,10 @@ class Board:
         path = self.folder / "run" / "complaints"
         return path.read_text() if path.exists() else ""
 
-    def ssh(self, *words: object) -> str:
-        """What a command prints there; it must work."""
-        command = ["ssh", self.host, shlex.join(map(str, words))]
+    def ssh(self, *words: object, login: str = "") -> str:
+        """What a command prints there; it must work. login: who does it, if somebody else."""
+        host = f"{login}@{self.host}" if login else self.host
+        command = ["ssh", host, shlex.join(map(str, words))]
         environment = self.bench.environment
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

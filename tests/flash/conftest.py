@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from dreamvla_edge.demo import BUNDLE
-from dreamvla_edge.deploy.own_wheel import own_wheel
+from dreamvla_edge.deploy.own_wheel import _written, own_wheel
 from dreamvla_edge.runtime.bundle import sha256
 from dreamvla_edge.sim.writes import read_writes
 from flash.board import Bench, Board
@@ -35,14 +36,21 @@ class Made:
     template: Board | None = None
     running: list[Board] = field(default_factory=list)
 
-    def new(self, jetpack: str = "6", fresh: bool = False) -> Board:
-        """A board; a copy has its service up, as after a start."""
+    def new(self, jetpack: str = "6", fresh: bool = False, login: str = "root") -> Board:
+        """A board; a copy has its service up, as after a start. login: as in Board."""
         like = None if fresh else self.template
-        board = Board(self.bench, f"jp{jetpack}-{next(_NUMBERS)}", jetpack, like)
+        board = Board(self.bench, f"jp{jetpack}-{next(_NUMBERS)}", jetpack, like, login)
         self.running.append(board)
         if like is not None:
             board.boot()
         return board
+
+    def broken_wheel(self, folder: Path) -> Path:
+        """A version of the tool whose service crashes."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        files["dreamvla_edge/cli/service.py"] += b"\nraise RuntimeError('a defect')\n"
+        return _written(folder / self.wheel.name, files)
 
     def flash(
         self, bundle: Path, *hosts: Board | str, **options: Any

@@ -1,9 +1,11 @@
 """A board to flash: a real sshd in namespaces of its own, where this machine looks like a Jetson.
 
-    unshare --mount --net --pid --fork --kill-child --mount-proc python jetson.py FOLDER FD JETPACK
+    unshare --mount --net --pid --fork --kill-child --mount-proc \
+        python jetson.py FOLDER FD JETPACK LOGIN
 
 FOLDER: empty, keeps everything that is written; FD: a socket that listens on the loopback
-device outside, the only way in or out; JETPACK: a key of BOARDS. What differs from a Jetson: the
+device outside, the only way in or out; JETPACK: a key of BOARDS; LOGIN: root, or a user who is made
+there, see `person`. What differs from a Jetson: the
 processor, no TensorRT, no systemd (bin/systemctl stands in for it), and Python is that of the
 tests, whose packages play those of the system.
 """
@@ -11,6 +13,7 @@ tests, whose packages play those of the system.
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import socket
 import subprocess
@@ -41,7 +44,7 @@ GPU MAX_FREQ 918000000
 """
 _SSHD = """\
 HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/client_key.pub
+AuthorizedKeysFile /etc/ssh/client_key.pub
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin yes
@@ -54,16 +57,15 @@ LogLevel ERROR
 
 def main() -> None:
     """Becomes the board and lets people in until it is killed."""
-    folder, listener, jetpack = (
-        Path(sys.argv[1]),
-        socket.socket(fileno=int(sys.argv[2])),
-        sys.argv[3],
-    )
-    disguise(folder, jetpack)
-    config = folder / "sshd_config"
+    folder, number, jetpack, login = sys.argv[1:]
+    listener = socket.socket(fileno=int(number))
+    disguise(Path(folder), jetpack)
+    if login != "root":
+        person(login)
+    config = Path(folder) / "sshd_config"
     config.write_text(_SSHD.format(folder=folder))
     command = ["/usr/sbin/sshd", "-i", "-e", "-f", str(config)]
-    log = os.open(folder / "sshd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(f"{folder}/sshd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     print("ready", flush=True)
     while True:
         if select.select([listener], [], [], 0.2)[0]:
@@ -83,7 +85,7 @@ def main() -> None:
 def disguise(folder: Path, jetpack: str) -> None:
     """Mounts what makes the difference; nothing of it is seen outside."""
     release, chip, processor = BOARDS[jetpack]
-    for place in ("/etc", "/var", "/usr/local/sbin", str(Path.home())):
+    for place in ("/etc", "/var", "/usr/bin", "/usr/local/bin", "/home", str(Path.home())):
         cover(folder, place, place)
     base = sysconfig.get_path("purelib", "posix_prefix", _base_variables())
     cover(folder, base, sysconfig.get_path("purelib"))
@@ -99,16 +101,37 @@ def disguise(folder: Path, jetpack: str) -> None:
     tree.mkdir(parents=True)
     (tree / "model").write_bytes(MODELS[chip].encode() + b"\0")
     (tree / "compatible").write_bytes(f"nvidia,{chip}\0nvidia,{processor}\0".encode())
-    Path("/etc/nv_tegra_release").write_text(release + "\n")
-    Path("/etc/nvpmodel.conf").write_text(_POWER)
-    for place in ("/run/sshd", "/run/systemd/system", "/var/lib/nvpmodel"):
+    write("/etc/nv_tegra_release", release + "\n")
+    write("/etc/nvpmodel.conf", _POWER)
+    write("/etc/ssh/client_key.pub", (folder / "client_key.pub").read_text())
+    for place in ("/run/sshd", "/run/systemd/system", "/run/units", "/var/lib/nvpmodel"):
         Path(place).mkdir(parents=True, exist_ok=True)
-    Path("/var/lib/nvpmodel/status").write_text("pmode:0001\n")
+    write("/var/lib/nvpmodel/status", "pmode:0001\n")
     for tool in (Path(__file__).with_name("bin")).iterdir():
         text = tool.read_text().replace("@PYTHON@", str(Path(sys.executable).resolve()))
-        place = Path("/usr/local/sbin") / tool.name
-        place.write_text(text)
-        place.chmod(0o755)
+        for place in ("/usr/bin", "/usr/local/bin"):
+            write(f"{place}/{tool.name}", text, 0o755)
+    write("/run/complaints", "", 0o666)
+
+
+def person(name: str) -> None:
+    """A user with a home, a shell and the password `secret`, and no rights but these."""
+    subprocess.run(["useradd", "-M", "-s", "/bin/sh", name], check=True)
+    subprocess.run(["chpasswd"], input=f"{name}:secret\n", text=True, check=True)
+    found = pwd.getpwnam(name)
+    for place in (found.pw_dir, f"/run/user/{found.pw_uid}"):
+        Path(place).mkdir(parents=True, exist_ok=True)
+        os.chown(place, found.pw_uid, found.pw_gid)
+    Path.home().chmod(0o755)  # the Python of the tests may lie there
+
+
+def write(path: str, text: str, mode: int = 0o644) -> Path:
+    """A file of its own: what was there may be another board's, too."""
+    place = Path(path)
+    place.unlink(missing_ok=True)
+    place.write_text(text)
+    place.chmod(mode)
+    return place
 
 
 def cover(folder: Path, place: str, lower: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import pytest
 from commands import cure_of
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.demo import BUNDLE
-from dreamvla_edge.deploy.own_wheel import _written
+from dreamvla_edge.deploy.device.releases import relink
+from dreamvla_edge.deploy.device.unit import drop_in_text, unit_text
 from flash.board import Board
 from flash.conftest import Made
 
@@ -34,7 +33,8 @@ def test_the_first_install(made: Made) -> None:
     assert first == ["READY=1", "STATUS=stop: waiting"]
     assert told["complaints"] == ""
     unit = made.template.folder / "layers/etc/upper/systemd/system/dreamvla@.service"
-    assert "Type=notify" in unit.read_text()
+    assert unit.read_text() == unit_text(user=False)
+    assert (unit.parent / "dreamvla@arm.service.d/user.conf").read_text() == drop_in_text("root")
 
 
 def test_no_change(boards: Made, board: Board) -> None:
@@ -122,17 +122,37 @@ def test_a_service_that_does_not_come_up(
     boards: Made, board: Board, other: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A version of the tool whose service crashes: the device goes back by itself."""
-    before, broken = board.current, tmp_path / boards.wheel.name
-    with zipfile.ZipFile(boards.wheel) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    files["dreamvla_edge/cli/service.py"] += b"\nraise RuntimeError('a defect')\n"
-    _written(broken, files)
-    done, _ = boards.flash(other("second"), board, wheel=broken)
+    before = board.current
+    done, _ = boards.flash(other("second"), board, wheel=boards.broken_wheel(tmp_path))
     found, _, cure = cure_of(done.stderr)
     assert done.returncode == DEVICE_ERROR
     assert "does not start" in found and "a defect" in found and f"{before} is in force" in cure
     assert board.current == before and board.steps[-1] == "withdrawn"
     assert board.status()["state"] == "stop" and before in board.status()["bundle"]
+
+
+@pytest.mark.slow
+def test_an_update_that_changes_python(boards: Made, board: Board) -> None:
+    """As from JetPack 6 to 7: up, in stop, with the cure in `status`; what it says helps."""
+    (made,) = (board.base / "environments").iterdir()
+    before = made.with_name("before")
+    made.rename(before)
+    (lib,) = (before / "lib").iterdir()
+    lib.rename(before / "lib" / "python3.8")
+    release = board.base / "releases" / board.current
+    relink(release / "venv", Path("..") / ".." / "environments" / "before")
+    board.boot()
+    status = board.status()
+    assert status["state"] == "stop" and status["bundle"].endswith(f"{release.name}/bundle")
+    assert "was installed for Python 3.8" in status["error"]["found"]
+    told = boards.bench.run("status", board.host)
+    assert "what to do: flash the bundle again" in told.stdout and told.returncode == 0
+    refused = boards.bench.run("start", board.host, "--instruction", "push the red block")
+    assert refused.returncode == DEVICE_ERROR
+    assert cure_of(refused.stderr)[2] == status["error"]["cure"]
+    done, row = boards.flash(BUNDLE, board)
+    assert row["hosts"][board.host]["result"] == "installed", done.stderr
+    assert board.status()["error"] is None and not before.exists()
 
 
 def test_three_hosts_of_which_one_is_down(boards: Made) -> None:
@@ -180,30 +200,3 @@ def test_the_device_flashes_itself(boards: Made, board: Board) -> None:
     assert (place / "current").resolve().name or row["release"]
     status = json.loads(board.ssh(tool, "status", "--name", "second", "--json"))
     assert status["state"] == "stop" and not status["has_robot"]
-
-
-@pytest.mark.slow
-def test_for_one_user_alone(boards: Made) -> None:
-    """No command needs root, and nothing is made outside the user's home."""
-    board = boards.new(fresh=True)
-    done, told = boards.flash(BUNDLE, board, user=True)
-    row = told["hosts"][board.host]
-    assert done.returncode == 0, done.stderr
-    assert row["result"] == "installed" and not board.base.exists()
-    seen, told = boards.flash(BUNDLE, board, user=True, dry_run=True)
-    assert told["hosts"][board.host]["result"] == "no change", seen.stderr
-    assert told["hosts"][board.host]["privileged"] == []
-    status = boards.bench.run("status", board.host, "--user", "--json")
-    assert json.loads(status.stdout)["state"] == "stop", status.stderr
-
-
-def test_unit_passes_systemds_own_check(made: Made, tmp_path: Path) -> None:
-    """`systemd-analyze verify` on the template and its drop-in, with a program that is there."""
-    assert made.template is not None
-    units = made.template.folder / "layers/etc/upper/systemd/system"
-    text = (units / "dreamvla@.service").read_text()
-    text = text.replace("/opt/dreamvla/%i/current/venv/bin/dreamvla", "/bin/true")
-    (tmp_path / "dreamvla@arm.service").write_text(text)
-    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "dreamvla@arm.service")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

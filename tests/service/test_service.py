@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from commands import PROGRAM
 from desk import PATIENT_S, SO101, Desk, until
 from dreamvla_edge.cli.service import Service
 from dreamvla_edge.demo import BUNDLE
-from dreamvla_edge.deploy.control_server import ControlServer
 from dreamvla_edge.deploy.device.control import ask
+from dreamvla_edge.deploy.device.control_server import ControlServer
+from dreamvla_edge.deploy.device.notify import notify
 from dreamvla_edge.deploy.engine import build_engines
-from dreamvla_edge.deploy.notify import notify
 from dreamvla_edge.kernels import cuda_device
 from dreamvla_edge.kernels.emulation.emulation import Memory
 from dreamvla_edge.runtime.backends.engine import engine_key
@@ -33,18 +33,21 @@ from dreamvla_edge.sim.writes import read_writes
 from recorded_tensorrt import VERSIONS, Recorded
 
 GOAL = 42
+SERVE = (*PROGRAM, "serve")
 START = {"order": "start", "instruction": "push the red block", "speed": 0.5}
 
 
 class Served:
     """A service that runs, and what it tells systemd."""
 
-    def __init__(self, folder: Path, robot: Path, *options: object) -> None:
+    def __init__(
+        self, folder: Path, robot: Path, *options: object, start: Sequence[object] = SERVE
+    ) -> None:
         self.control = folder / "control.socket"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(folder / "notify"))
         self._socket.settimeout(PATIENT_S)
-        command = [*PROGRAM, "serve", "--robot", robot, "--control", self.control, *options]
+        command = [*start, *options, "--robot", robot, "--control", self.control]
         environment = {"NOTIFY_SOCKET": str(folder / "notify"), "HOME": str(folder)}
         self.program = subprocess.Popen(list(map(str, command)), env=environment)
 
@@ -71,9 +74,11 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, robot: Path, *options: object) -> Iterator[Served]:
+def served(
+    folder: Path, robot: Path, *options: object, start: Sequence[object] = SERVE
+) -> Iterator[Served]:
     """A service that is ended in any case."""
-    service = Served(folder, robot, *options)
+    service = Served(folder, robot, *options, start=start)
     try:
         yield service
     finally:

@@ -1,4 +1,4 @@
-"""The service's end of its control socket; the other end is `device/control.py`."""
+"""The service's end of its control socket; the other end is `control.py`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .device.control import MOST_BYTES
+from .control import MOST_BYTES
 
-Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _SILENT_S = 5.0
 """Who connects and says nothing is cut off."""
 
@@ -24,7 +23,9 @@ class ControlServer:
     path: of the socket, for this user and root alone; answer: of an order, in any thread.
     """
 
-    def __init__(self, path: Path, answer: Answer) -> None:
+    def __init__(
+        self, path: Path, answer: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> None:
         self._path, self._answer = path, answer
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # of a service that was killed
