@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def errors(bundle: Path) -> dict[str, float]:
-    """By layer the largest error of a sum, of the largest sum."""
+    """By layer the largest error of a sum, of the largest sum.
+
+    Raises ValueError if a sum is not finite.
+    """
     opened, found = open_bundle(bundle), {}
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "layer.onnx"
@@ -61,6 +64,8 @@ def errors(bundle: Path) -> dict[str, float]:
                 given = _extremes(layer)
                 (sums,) = OnnxRuntimeSession(path, 1, spec).run({"x": given}).values()
                 expected = _simulated(layer, given)
+                if not np.isfinite(sums).all():
+                    raise ValueError(f"{name} {layer.graph.name}: a sum that is not finite")
                 error = np.abs(sums - expected).max() / np.abs(expected).max()
                 found[f"{name} {layer.graph.name}"] = float(error)
     return found

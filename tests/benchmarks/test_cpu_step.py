@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bundles import change_number, rewrite
+from dreamvla_edge.demo import BUNDLE
 from project.sources import ROOT
 
 TOLERANCE = 1e-5
@@ -167,6 +168,30 @@ def test_what_is_refused(
     result = {"max_relative_error": error, "released_gflops": released, "sgemm_gflops": 200.0}
     faulty = faults(result, judged)
     assert [text[: len(start)] for text, start in zip(faulty, found, strict=True)] == found
+
+
+def test_plan_and_sampler_must_have_passed(benchmarks: None, tmp_path: Path) -> None:
+    """In the scene or on the arm; and be those that passed."""
+    from step_faults import not_accepted
+
+    def passed(name: str, kind: str | None, choices: dict[str, Any]) -> Path:
+        """The demo's bundle, which says so."""
+        bundle = shutil.copytree(BUNDLE, tmp_path / name)
+        manifest = json.loads((bundle / "bundle.json").read_text())
+        quantization = {"plan": "p", "choices": choices, "source": "0"}
+        acceptance = {"acceptance": {"kind": kind}} if kind else {}
+        manifest["quantization"] = quantization | acceptance
+        (bundle / "bundle.json").write_text(json.dumps(manifest))
+        return bundle
+
+    policy = passed("policy", None, {"vision": {"precision": "w8"}})
+    good = passed("good", "sim", {"vision": {"precision": "w8"}})
+    assert not_accepted(policy, None) == not_accepted(policy, good) == []
+    (one,) = not_accepted(policy, passed("data", "data", {"vision": {"precision": "w8"}}))
+    assert "no acceptance in which a task is done" in one
+    (one,) = not_accepted(policy, passed("other", "robot", {"vision": {"precision": "w4"}}))
+    assert "plan and sampler are" in one
+    assert len(not_accepted(policy, policy)) == 1
 
 
 def test_an_action_that_is_not_finite_is_no_agreement(benchmarks: None) -> None:
