@@ -15,7 +15,7 @@ import pytest
 from dreamvla_edge.calibrate import rewrite
 from dreamvla_edge.calibrate.data import episodes, moments
 from dreamvla_edge.calibrate.observe import Seen, observe
-from dreamvla_edge.calibrate.plan import load_plan
+from dreamvla_edge.calibrate.plan import Choice, QuantPlan, load_plan
 from dreamvla_edge.calibrate.quantize import quantize, watched
 from dreamvla_edge.runtime.backends.onnxruntime import LayeredOnnxRuntimeSession, OnnxRuntime
 from dreamvla_edge.runtime.bundle import Bundle
@@ -59,6 +59,16 @@ def test_no_sum_saturates(processor: list[str], made: Bundle) -> None:
     code, found = checked(made, processor)
     assert code == 0 and len(found) == 59
     assert max(found.values()) < 1e-6
+
+
+@pytest.mark.parametrize("processor", PROCESSORS[-1:], ids=["oldest"])
+def test_signed_bytes_are_simulated(
+    processor: list[str], shipped: Bundle, seen: Seen, tmp_path: Path
+) -> None:
+    """What is meant for TensorRT is computed as it is written, on every processor."""
+    plan = QuantPlan(1, "signed", {name: Choice("int8") for name in ("backbone", "denoise")})
+    code, found = checked(quantize(shipped, plan, seen, tmp_path / "b"), processor)
+    assert code == 0 and len(found) > 20
 
 
 @pytest.mark.parametrize("processor", PROCESSORS[1:], ids=["Haswell"])

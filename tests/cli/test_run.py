@@ -45,7 +45,8 @@ def test_keys(good: Good, desk: Desk, tmp_path: Path) -> None:
     states = [(entry["state"], entry["reason"]) for entry in told["states"]]
     assert ("STOP", "stopped at the keyboard") in states
     assert states.index(("STOP", "stopped at the keyboard")) > [s for s, _ in states].index("RAMP")
-    assert told["decisions"] > 3 and told["guardian_cycles"] > 100
+    # A cycle takes 10 ms, a decision several of them; how long the typing took is the machine's.
+    assert told["decisions"] > 3 and told["guardian_cycles"] > 2 * told["decisions"]
     assert told["time_base"] in ("real", "stretched") and 0 < told["speed_factor"] <= 1
     assert 0 <= told["lateness_ms"]["p50"] <= told["lateness_ms"]["p99"]
     assert told["realtime"] or told["realtime_refused"]
