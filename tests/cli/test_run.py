@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,14 @@ def test_keys(good: Good, desk: Desk, tmp_path: Path) -> None:
     terminal.see("expected:", after)
     after = terminal.type("r\n")
     terminal.see("RAMP", after)
+    time.sleep(1.5)  # a fast machine has typed all this before 100 cycles of 10 ms are over
     terminal.type("q\n")
     code, told = terminal.end()
     assert code == 0
     states = [(entry["state"], entry["reason"]) for entry in told["states"]]
     assert ("STOP", "stopped at the keyboard") in states
     assert states.index(("STOP", "stopped at the keyboard")) > [s for s, _ in states].index("RAMP")
-    # A cycle takes 10 ms, a decision several of them; how long the typing took is the machine's.
-    assert told["decisions"] > 3 and told["guardian_cycles"] > 2 * told["decisions"]
+    assert told["decisions"] > 3 and told["guardian_cycles"] > 100
     assert told["time_base"] in ("real", "stretched") and 0 < told["speed_factor"] <= 1
     assert 0 <= told["lateness_ms"]["p50"] <= told["lateness_ms"]["p99"]
     assert told["realtime"] or told["realtime_refused"]

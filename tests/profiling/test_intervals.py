@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.profiler.intervals import (
     _student,
+    correlation_time,
     median_interval,
     rank_variance,
     ratio,
@@ -61,6 +62,8 @@ def test_measurements_that_are_alike_count_less() -> None:
     """Without the correlation time it would hold half of the time."""
     assert coverage(alike, 0.0, 200, 600) >= 0.9
     random = np.random.default_rng(0)
+    signs = np.sign(independent(random, 100_000) - math.log(2))
+    assert correlation_time(signs) == pytest.approx(1, abs=0.05)
     assert rank_variance(independent(random, 100_000))[0] == pytest.approx(1, abs=0.08)
 
 
