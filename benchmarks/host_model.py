@@ -2,8 +2,9 @@
 
 Its products take what ONNX Runtime takes for products of the same shapes, measured apart, with as
 many different weights as fit the caches as little as the subgraph's do. Everything else takes so
-much for each kernel and so much for each megabyte that kernels read and write: two costs, fitted to
-another bundle.
+much for the run, for each kernel and for each megabyte that kernels read and write: three costs,
+fitted to another bundle on one thread. More threads help with the megabytes as far as they help
+additions of the same size, measured apart: ONNX Runtime leaves small ones to one thread.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamvla_edge.runtime.profiler.host import pair, product
+from dreamvla_edge.runtime.profiler.host import pair, product, running
 from dreamvla_edge.runtime.work import Product, Work
 
 _ENOUGH_BYTES = 96e6
 """Weights that no cache holds."""
 _MOST_WEIGHTS, _MOST_PAIRS = 64, 16
+_ADDITIONS, _ADDITION_BYTES = 32, 12
+"""In a row; what one reads and writes for each number of float32."""
 
 
 class Costs(NamedTuple):
     """Of everything that is no product [s]."""
 
+    per_run_s: float
     per_kernel_s: float
     per_mb_s: float
 
@@ -38,7 +42,7 @@ class Measured(NamedTuple):
 
 
 class Probes:
-    """Times of products by shape, each measured once.
+    """Times of products and additions by shape, each measured once.
 
     threads: of ONNX Runtime; clock: `time.perf_counter`, or the processor's; seconds: of
     repetitions for each shape.
@@ -47,11 +51,26 @@ class Probes:
     def __init__(self, threads: int, clock: Callable[[], float], seconds: float) -> None:
         self._threads, self._clock, self._seconds = threads, clock, seconds
         self._found: dict[tuple[int, ...], float] = {}
+        self._shares: dict[int, float] = {}
         self._random = np.random.default_rng(0)
 
     def products_s(self, work: Work) -> float:
         """Of all products of a use."""
         return sum(one.count * self._one_s(one, work.weight_mb * 1e6) for one in work.products)
+
+    def share(self, work: Work) -> float:
+        """Of the time on one thread, what additions of the mean size of a use's kernels take."""
+        if self._threads == 1:
+            return 1.0
+        count = max(1, round(work.activation_mb * 1e6 / work.kernels / _ADDITION_BYTES))
+        if count not in self._shares:
+            values = self._some(1, count)
+            many, one = (
+                shortest(additions(values, threads), self._clock, self._seconds)
+                for threads in (self._threads, 1)
+            )
+            self._shares[count] = min(1.0, many / one)
+        return self._shares[count]
 
     def _one_s(self, one: Product, weight_bytes: float) -> float:
         size = 4 * one.inner * one.columns
@@ -81,22 +100,39 @@ class Probes:
 def fitted(measured: Sequence[Measured]) -> Costs:
     """The costs, not below zero, with the least squares of relative errors."""
     weight = np.array([1 / one.seconds for one in measured])
-    columns = np.array([(one.work.kernels, one.work.activation_mb) for one in measured])
+    columns = np.array([(1, one.work.kernels, one.work.activation_mb) for one in measured])
     rest = np.array([one.seconds - one.products_s for one in measured])
     a, b = columns * weight[:, None], rest * weight
     tried = []
-    for chosen in ([0, 1], [0], [1], []):
-        found = np.zeros(2)
+    for some in np.ndindex((2,) * columns.shape[1]):
+        chosen, found = np.array(some, bool), np.zeros(columns.shape[1])
         found[chosen] = np.linalg.lstsq(a[:, chosen], b, rcond=None)[0]
         if (found >= 0).all():
             tried.append((float(((a @ found - b) ** 2).sum()), tuple(found)))
     return Costs(*min(tried)[1])
 
 
-def predicted_s(work: Work, products_s: float, costs: Costs) -> float:
-    """What a use should take."""
-    others = work.kernels * costs.per_kernel_s + work.activation_mb * costs.per_mb_s
-    return products_s + others
+def predicted_s(work: Work, products_s: float, costs: Costs, share: float = 1.0) -> float:
+    """What a use should take; share: see `Probes.share`."""
+    starting_s = costs.per_run_s + work.kernels * costs.per_kernel_s
+    return products_s + starting_s + work.activation_mb * costs.per_mb_s * share
+
+
+def additions(values: Any, threads: int) -> Callable[[], object]:
+    """Runs additions of float32 values (1, n) to themselves, one after the other, once a call."""
+    import onnx
+
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    names = ["x", *(f"x{number}" for number in range(_ADDITIONS))]
+    nodes = [
+        helper.make_node("Add", [before, "x"], [after])
+        for before, after in zip(names, names[1:], strict=False)
+    ]
+    ends = [helper.make_tensor_value_info(name, kind, values.shape) for name in ("x", names[-1])]
+    graph = helper.make_graph(nodes, "additions", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return running(model.SerializeToString(), {"x": values}, threads)
 
 
 def shortest(run: Callable[[], object], clock: Callable[[], float], seconds: float) -> float:

@@ -4,8 +4,9 @@
     python benchmarks/prediction.py --busy        # on a machine that others use
 
 Every stage's use is run alone, again and again, and its shortest time counts. `host_model.py` says
-how a use is predicted; nothing of the full-size bundle is measured before its prediction stands but
-products of the same shapes. Ends with 1 if a prediction is further off than 15 %.
+how a use is predicted: the demo is measured on one thread, whatever --threads says. Nothing of the
+full-size bundle is measured before its prediction stands but products of the same shapes. Ends with
+1 if a prediction is further off than 15 %.
 
 The full-size bundle is made once and kept (90 s, 8 GB of memory); --bundle takes another one.
 """
@@ -28,7 +29,7 @@ from dreamvla_edge.runtime.backends.onnxruntime import OnnxRuntime
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.manifest import SubgraphSpec
 from dreamvla_edge.runtime.profiler.host import cpu_name
-from host_model import Measured, Probes, fitted, predicted_s, shortest
+from host_model import Costs, Measured, Probes, fitted, predicted_s, shortest
 from material import ROOT, prepared
 
 SHARE = 0.15
@@ -52,9 +53,8 @@ def main() -> int:
     threads = 1 if options.busy else options.threads
     clock = time.process_time if options.busy else time.perf_counter
     target = options.bundle or prepared(options.cache, options.size, _progress).bundle
-    probes = Probes(threads, clock, options.seconds / 3)
 
-    def timed(bundle: Bundle, name: str, use: str) -> float:
+    def timed(bundle: Bundle, name: str, use: str, threads: int) -> float:
         spec = bundle.manifest.subgraphs[name]
         session = OnnxRuntime(threads).load(bundle.model(name), spec)
         inputs = _inputs(spec, uses(bundle.manifest.network, name)[use])
@@ -62,21 +62,24 @@ def main() -> int:
 
     demo, full = open_bundle(BUNDLE), open_bundle(target)
     _progress("measuring the demo")
+    probes = Probes(1, clock, options.seconds / 3)
     known = {
-        f"{name} {use}": Measured(work, probes.products_s(work), timed(demo, name, use))
+        f"{name} {use}": Measured(work, probes.products_s(work), timed(demo, name, use, 1))
         for name, use, work in _works(demo)
     }
     costs = fitted([*known.values()])
-    rows = [_row(f"demo {name}", one, costs) for name, one in known.items()]
+    rows = [_row(f"demo {name}", one, costs, 1.0) for name, one in known.items()]
+    probes = Probes(threads, clock, options.seconds / 3)
     for name, use, work in _works(full):
         _progress(f"predicting and measuring {name} {use}")
-        one = Measured(work, probes.products_s(work), timed(full, name, use))
-        rows.append(_row(f"{name} {use}", one, costs))
+        one = Measured(work, probes.products_s(work), timed(full, name, use, threads))
+        rows.append(_row(f"{name} {use}", one, costs, probes.share(work)))
     judged = [row for row in rows if not row["use"].startswith("demo")]
     result = {
         "machine": cpu_name(),
         "threads": threads,
         "clock": clock.__name__,
+        "per_run_us": costs.per_run_s * 1e6,
         "per_kernel_us": costs.per_kernel_s * 1e6,
         "per_mb_us": costs.per_mb_s * 1e6,
         "rows": rows,
@@ -105,12 +108,13 @@ def _inputs(spec: SubgraphSpec, lengths: dict[str, int]) -> dict[str, Any]:
     return found
 
 
-def _row(use: str, one: Measured, costs: Any) -> dict[str, Any]:
-    predicted = predicted_s(one.work, one.products_s, costs)
+def _row(use: str, one: Measured, costs: Costs, share: float) -> dict[str, Any]:
+    predicted = predicted_s(one.work, one.products_s, costs, share)
     return {
         "use": use,
         "gflop": one.work.gflop,
         "products_s": one.products_s,
+        "share": share,
         "predicted_s": predicted,
         "measured_s": one.seconds,
         "error": predicted / one.seconds - 1,
@@ -119,8 +123,9 @@ def _row(use: str, one: Measured, costs: Any) -> dict[str, Any]:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['machine']}, {result['threads']} threads, {result['clock']}; fitted to the demo:"
-        f" {result['per_kernel_us']:.2f} µs for a kernel, {result['per_mb_us']:.1f} µs for a MB",
+        f"{result['machine']}, {result['threads']} threads, {result['clock']}; fitted to the demo"
+        f" on one: {result['per_run_us']:.1f} µs for a run, {result['per_kernel_us']:.2f} for a"
+        f" kernel, {result['per_mb_us']:.1f} for a MB",
         f"{'use':24}{'GFLOP':>9}{'products ms':>13}{'predicted ms':>14}{'measured ms':>13}{'':>8}",
     ]
     for row in result["rows"]:

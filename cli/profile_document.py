@@ -24,6 +24,7 @@ from dreamvla_edge.runtime.profiler.profile import (
     Subject,
     Use,
 )
+from dreamvla_edge.runtime.profiler.rhythm import Rhythm
 from dreamvla_edge.runtime.profiler.roofline import Floor, Roof, floors
 from dreamvla_edge.runtime.profiler.sample import energy_j
 from dreamvla_edge.runtime.profiler.timeline import OTHER, PATH, PREFILL, Timeline, columns
@@ -46,7 +47,7 @@ def profile(
     least, notes = _floors(bundle, asked, roof)
     found = columns(timelines)
     whole = [one.end_s - one.begin_s for one in timelines]
-    busy = [spans["kinematics"][1] - spans["policy"][0] for _, spans in seen.decided]
+    busy = [spans["kinematics"][1] - spans["policy"][0] for _, spans, _ in seen.decided]
     ahead = median(found[PREFILL]) if PREFILL in found else 0.0
     wall_s = seen.end_s - seen.begin_s
     spent = seen.spent
@@ -73,7 +74,8 @@ def profile(
         environment=environment(seen.samples, seen.telemetry, seen.load, elsewhere),
         end_to_end=_stage("from the camera's stamp to " + run.until, whole, None),
         stages={
-            name: _stage(_WHAT[name], seconds, least.get(name)) for name, seconds in found.items()
+            name: _stage(_WHAT[name], seconds, least.get(name), run.rhythms.get(name))
+            for name, seconds in found.items()
         },
         other_share=sum(found.get(OTHER, [0.0])) / sum(whole),
         left_out=run.left_out,
@@ -96,9 +98,11 @@ def profile(
     )
 
 
-def _stage(what: str, seconds: Sequence[float], floor: Floor | None) -> Stage:
+def _stage(
+    what: str, seconds: Sequence[float], floor: Floor | None, rhythm: Rhythm | None = None
+) -> Stage:
     least = None if floor is None else FloorOf(**asdict(floor))
-    return Stage(what, summary(seconds), tuple(seconds), least)
+    return Stage(what, summary(seconds, rhythm), tuple(seconds), least, rhythm)
 
 
 def _floors(

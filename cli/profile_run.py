@@ -6,7 +6,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from dreamvla_edge.runtime.guardian.client import socket_path
 from dreamvla_edge.runtime.guardian.message import REPORT, Order, State, readable
 from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.profiler import process
+from dreamvla_edge.runtime.profiler.rhythm import Rhythm, until_next
 from dreamvla_edge.runtime.profiler.sample import Sample
 from dreamvla_edge.runtime.profiler.telemetry import open_telemetry
 from dreamvla_edge.runtime.profiler.timeline import Timeline, first_sent_s, timeline
@@ -67,6 +68,14 @@ class Asked:
     sampler: str | None = None
 
 
+class Decided(NamedTuple):
+    """A decision: the sequence of its command, its spans, the stamps of both pictures [s]."""
+
+    sequence: int
+    spans: Spans
+    stamps_s: tuple[float, float]
+
+
 class Spent(NamedTuple):
     """Processor time of the policy's process, guardian, virtual bus and all programs [s]."""
 
@@ -80,13 +89,13 @@ class Spent(NamedTuple):
 class Seen:
     """What is known while an arm is driven.
 
-    decided: per decision the sequence of its command and its spans; samples: from `telemetry`;
-    begin_s, end_s: of the measured time, monotonic [s]; load: running programs per core before
-    it; spent: processor time meanwhile; policy, guardian: memory of both processes; step_hz: of
-    decisions; period_s: asked for; time_base: as it was at the end.
+    decided: in their order; samples: from `telemetry`; begin_s, end_s: of the measured time,
+    monotonic [s]; load: running programs per core before it; spent: processor time meanwhile;
+    policy, guardian: memory of both processes; step_hz: of decisions; period_s: asked for;
+    time_base: as it was at the end.
     """
 
-    decided: list[tuple[int, Spans]]
+    decided: list[Decided]
     samples: tuple[Sample, ...]
     telemetry: str
     begin_s: float
@@ -104,13 +113,14 @@ class Seen:
 class Run:
     """What came of it.
 
-    timelines: of the decisions that count; left_out: decisions whose goals never left; reports:
-    of the guardian while it was measured (n,); until: what a timeline ends with; arm, cameras:
-    whose.
+    timelines: of the decisions that count; rhythms: by stage, what they waited for there;
+    left_out: decisions whose goals never left; reports: of the guardian while it was measured
+    (n,); until: what a timeline ends with; arm, cameras: whose.
     """
 
     seen: Seen
     timelines: list[Timeline]
+    rhythms: dict[str, Rhythm]
     left_out: int
     reports: NDArray[Any]
     until: str
@@ -150,24 +160,49 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
             socket_path(file).with_suffix(".lock").unlink(missing_ok=True)
     reports = np.frombuffer(b"".join(packets), REPORT)
     sent_s = first_sent_s(reports)
-    found = [timeline(*one, sent_s, bytes_s) for one in seen.decided]
-    timelines = [one for one in found if one is not None]
-    if not timelines:
+    pairs = [(timeline(o.sequence, o.spans, sent_s, bytes_s), o.stamps_s) for o in seen.decided]
+    found = [(one, stamps_s) for one, stamps_s in pairs if one is not None]
+    if not found:
         raise ProfileError(
-            f"none of {len(found)} decisions reached the servos",
+            f"none of {len(pairs)} decisions reached the servos",
             "goals that follow from decisions",
             "see what the guardian says in `dreamvla run` with the same robot file",
         )
+    timelines = [one for one, _ in found]
+    rhythms = {"guardian": _of_the_guardian(timelines, reports)}
+    if asked.robot is None:  # of real cameras the phases stay what they are
+        rates = robot.cameras.primary.fps, robot.cameras.wrist.fps
+        rhythms["capture"] = _of_the_cameras(found, (1 / rates[0], 1 / rates[1]))
     until = UNTIL[(virtual, bytes_s is not None)]
     return Run(
         seen,
         timelines,
-        len(found) - len(timelines),
+        rhythms,
+        len(pairs) - len(found),
         reports[reports["deadline_ns"] >= seen.begin_s * 1e9],
         until,
         f"virtual {arm}" if virtual else arm,
         (robot.cameras.primary.kind, robot.cameras.wrist.kind),
     )
+
+
+def _of_the_guardian(timelines: Sequence[Timeline], reports: NDArray[Any]) -> Rhythm:
+    """Its cycle, and how long every decision's goals had to wait for the next."""
+    due_s = np.unique(reports["deadline_ns"]) / 1e9
+    period_s = float(np.median(np.diff(due_s)))
+    waits = until_next([one.path["guardian"][0] for one in timelines], due_s[-1], period_s)
+    return Rhythm((period_s,), tuple((float(wait),) for wait in waits))
+
+
+def _of_the_cameras(
+    found: Sequence[tuple[Timeline, tuple[float, float]]], periods: tuple[float, float]
+) -> Rhythm:
+    """Their periods, and how old the newest picture of each was when a step had both."""
+    waits = (
+        tuple((one.path["capture"][1] - stamp) % p for stamp, p in zip(s, periods, strict=True))
+        for one, s in found
+    )
+    return Rhythm(periods, tuple(waits))
 
 
 def _virtual_robot(folder: Path, rate_hz: float) -> Path:
@@ -187,13 +222,15 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
     progress(f"warming up with {warm_up} decisions, then measuring {asked.runs}")
     before = next(steps)  # does not count
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    decided: list[tuple[int, Spans]] = []
+    decided: list[Decided] = []
     guardian = parts.guardian.pid
     spent = _spent(parts)
     with open_telemetry() as telemetry:
         while len(decided) < asked.runs:
             decision = next(steps)
-            decided.append((decision.sequence, dict(decision.step.spans)))
+            step = decision.step
+            stamps_s = step.primary_s, step.wrist_s
+            decided.append(Decided(decision.sequence, dict(step.spans), stamps_s))
         end_s = time.monotonic()
         spent = _since(spent, _spent(parts))
         time.sleep(_LAST_S)  # until the last goals have left
@@ -209,7 +246,7 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
         spent,
         policy=process.memory(),
         guardian=process.memory(guardian),
-        step_hz=len(decided) / (decided[-1][1]["policy"][0] - begin_s),
+        step_hz=len(decided) / (decided[-1].spans["policy"][0] - begin_s),
         period_s=parts.period_s,
         time_base="stretched" if parts.pilot.factor < 1 else "real",
     )

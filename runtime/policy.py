@@ -49,7 +49,7 @@ class Policy:
     sampler's noise; sampler: another one than the bundle's (`samplers.named`).
 
     After every `act` the next window is computed ahead in a thread of its own while the arm
-    moves; `act` waits for it if need be.
+    moves (see `prepare`); `act` waits for it if need be.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Policy:
         self._prefilled: tuple[float, float] | None = None
         self._ready = False
         self._new_frames = 0
+        self._expected: int | None = None
 
     def reset(self, instruction: str) -> None:
         """Forget all observations and take a new instruction.
@@ -91,7 +92,8 @@ class Policy:
         """As `reset`, for tokens (1, 77) of CLIP's vocabulary."""
         self.settle()
         self.window.reset(self.text(tokens))
-        self._ready, self._new_frames, self._before, self._prefilled = True, 0, None, None
+        self._ready, self._new_frames = True, 0
+        self._before = self._prefilled = self._expected = None
 
     def observe(self, primary: npt.ArrayLike, wrist: npt.ArrayLike, state: npt.ArrayLike) -> None:
         """Take one observation without acting on it.
@@ -110,17 +112,31 @@ class Policy:
         wrist: npt.ArrayLike,
         state: npt.ArrayLike,
         noise: npt.ArrayLike | None = None,
+        prepare: bool = True,
     ) -> Chunk:
         """Observe, and return the chunk of actions for this observation.
 
-        Arguments as in `observe`; noise (P, 7): the sampler's start, drawn when None.
+        Arguments as in `observe`; noise (P, 7): the sampler's start, drawn when None; prepare:
+        whether to `prepare` at once, for those who have nothing more urgent to do with the actions.
         Raises ObservationError when a frame, the state or the noise is not as specified.
         """
         self._stopwatch.restart()
         if noise is not None:
             noise = self._checked_noise(noise)
         self.observe(primary, wrist, state)
-        return self.decide(noise)
+        chunk = self.decide(noise)
+        if prepare:
+            self.prepare()
+        return chunk
+
+    def prepare(self) -> None:
+        """Begin to compute the next window ahead, once after a decision, in a thread of its own.
+
+        As many new frames are expected as came before that decision.
+        """
+        if self._expected is not None:
+            self._ahead = self._worker.submit(self._prefill, self._expected)
+            self._expected = None
 
     def tokens(self, instruction: str) -> npt.NDArray[np.int32]:
         """Tokens (1, 77) of an instruction."""
@@ -174,8 +190,7 @@ class Policy:
         spans = self._stopwatch.spans
         if self._prefilled is not None:
             spans["prefill"] = self._prefilled
-        expected, self._new_frames = self._new_frames, 0
-        self._ahead = self._worker.submit(self._prefill, expected)
+        self._expected, self._new_frames = self._new_frames, 0
         return Chunk(actions, features, spans)
 
     def noise(self, random: np.random.Generator) -> FloatArray:

@@ -151,11 +151,13 @@ class Pilot:
         state = self._state_of(report)
         noise = self._noise()
         captured_s = time.monotonic()
-        chunk = self._policy.act(sight.primary.image, sight.wrist.image, state, noise)
+        images = sight.primary.image, sight.wrist.image
+        chunk = self._policy.act(*images, state, noise, prepare=False)
         thought_s = time.monotonic()
         way = self._route(chunk, report, observed_ns)
         routed_s = time.monotonic()
         sequence = self._watch.drive(observed_ns, way.waypoints)
+        self._policy.prepare()  # not before: beside it everything takes longer
         if sequence is None:
             self._pausing = True
             return None

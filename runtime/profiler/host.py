@@ -60,16 +60,16 @@ def rate(shape: tuple[int, int, int], threads: int, kind: str = "fp32") -> float
 
 def product(x: Array, weights: Sequence[Array], threads: int) -> Callable[[], object]:
     """Runs the products of x with each of the weights, once a call."""
-    return _running(matmul_model(weights), {"x": x}, threads)
+    return running(matmul_model(weights), {"x": x}, threads)
 
 
 def pair(x: Array, w: Array, threads: int) -> Callable[[], object]:
     """Runs the products of x (n, rows, inner) with w (n, inner, columns), once a call."""
-    return _running(pair_model(x.shape, w.shape), {"x": x, "w": w}, threads)
+    return running(pair_model(x.shape, w.shape), {"x": x, "w": w}, threads)
 
 
-def _running(model: bytes, inputs: Mapping[str, Array], threads: int) -> Callable[[], object]:
-    """Runs a model with nothing copied."""
+def running(model: bytes, inputs: Mapping[str, Array], threads: int) -> Callable[[], object]:
+    """Runs a model with nothing copied, its threads as in `backends/onnxruntime.py`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.specification import Contract
 
+from .rhythm import Rhythm, evened
+
 CONFIDENCE = 0.95
 """Of the interval of a median."""
 COMPARED = 0.999
 """Of the interval of a ratio: with a dozen stages compared at once, one comparison in a hundred
 calls something different that is not."""
-_BATCH = 5
-"""Durations in a row whose mean phase is nearly that of all, where phases are spread evenly."""
+_MORE = 2
+"""So many more values than did are taken to lie elsewhere than their rhythm says: a few of them, or
+none, may be luck (as in Agresti and Coull, The American Statistician 52, 1998, p. 119)."""
 _LEAST_TIME = 0.7
-"""Of a correlation: that of a few dozen independent batches comes out between 0.7 and 1.3."""
+"""Of a correlation: that of a few dozen independent values comes out between 0.7 and 1.3."""
 _LARGEST_LAG = 1 / 3  # share of a series; later autocovariances have too few terms
 
 
@@ -48,52 +51,73 @@ class Summary(Contract, frozen=True):
         return half / self.p50 if self.p50 > 0 else math.inf
 
 
-def summary(seconds: Sequence[float]) -> Summary:
+def summary(seconds: Sequence[float], rhythm: Rhythm | None = None) -> Summary:
     """Of at least one duration, in the order in which they were measured.
 
-    Raises ValueError if there is none or one is not finite.
+    rhythm: that every one of them waited for: quantiles and interval are then those of waits that
+    are spread evenly (see `rhythm.evened`), not of how they happened to fall. Raises ValueError if
+    there is no duration or one is not finite.
     """
     values = np.asarray(seconds, float)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"{values.size} durations, which must be at least one and finite")
-    low, high = median_interval(values)
-    p50, p90, p99, p999 = (float(q) for q in np.percentile(values, (50, 90, 99, 99.9)))
+    low, high = median_interval(values, rhythm=rhythm)
+    p50, p90, p99, p999 = (float(q) for q in _quantiles(values, (0.5, 0.9, 0.99, 0.999), rhythm))
     jitter = float(np.abs(np.diff(values)).mean()) if values.size > 1 else 0.0
     return Summary(values.size, p50, low, high, p90, p99, p999, float(values.max()), jitter)
 
 
 def median_interval(
-    values: NDArray[np.float64], confidence: float = CONFIDENCE
+    values: NDArray[np.float64],
+    confidence: float = CONFIDENCE,
+    rhythm: Rhythm | None = None,
 ) -> tuple[float, float]:
     """Interval of the median of values in the order in which they were measured.
 
-    Two order statistics (David and Nagaraja, Order Statistics, 3rd ed., section 7.1), with the
-    normal approximation of their ranks and Student's t, since their variance is estimated: how
-    many values lie above the median is counted in batches (Law, Simulation Modeling and Analysis,
-    section 9.5.3), which vary more than chance where a machine drifts and less where the phases
-    of cameras and cycles are spread evenly.
+    Two quantiles (David and Nagaraja, Order Statistics, 3rd ed., section 7.1), with the normal
+    approximation of their ranks and as many values as say something new.
     """
-    ordered, count = np.sort(values), len(values)
-    variance, batches = rank_variance(values)
-    half = _student((1 + confidence) / 2, batches - 1) * math.sqrt(count * variance) / 2
-    first = max(math.floor(count / 2 - half), 0)
-    last = min(math.ceil(count / 2 + half), count - 1)
+    count = len(values)
+    variance = rank_variance(values) if rhythm is None else _variance_beside(values, rhythm)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance / count) / 2
+    if rhythm is not None:
+        low, high = _quantiles(values, (0.5 - half, 0.5 + half), rhythm)
+        return float(low), float(high)
+    ordered = np.sort(values)
+    first = max(math.floor(count / 2 - count * half), 0)
+    last = min(math.ceil(count / 2 + count * half), count - 1)
     return float(ordered[first]), float(ordered[last])
 
 
-def rank_variance(values: NDArray[np.float64]) -> tuple[float, int]:
-    """Variance of the rank of the median, against independent values; and of how many batches.
+def rank_variance(values: NDArray[np.float64]) -> float:
+    """Variance of the rank of the median, against independent values.
 
-    Above 1 where values that follow one another are alike, below where they make up for each
-    other. Batches that are alike count less.
+    Above 1 where values that follow one another are alike, as where a machine drifts.
     """
-    size = _BATCH if len(values) >= 4 * _BATCH else 1
-    count = len(values) // size
+    return correlation_time(np.sign(values - np.median(values)))
+
+
+def _variance_beside(values: NDArray[np.float64], rhythm: Rhythm) -> float:
+    """As `rank_variance`, of what the rhythm does not explain: the other side of the median than
+    the wait alone would put a value on.
+    """
+    count = len(values)
     if count < 2:
-        return 1.0, 2
-    above = np.sign(values - np.median(values))[: count * size].reshape(count, size).sum(1)
-    variance = float(above @ above) / (count - 1) / size
-    return max(variance, 1 / _BATCH) * correlation_time(above), count
+        return 1.0
+    found = evened(values, rhythm)
+    (median,) = found.quantiles((0.5,))
+    beside = np.sign(values - median) - np.sign(found.expected - median)
+    beside = beside - beside.mean()
+    variance = (float(beside @ beside) + 4 * _MORE) / count
+    return variance * correlation_time(beside)
+
+
+def _quantiles(
+    values: NDArray[np.float64], shares: Sequence[float], rhythm: Rhythm | None
+) -> NDArray[np.float64]:
+    if rhythm is None:
+        return np.asarray(np.percentile(values, [100 * share for share in shares]))
+    return evened(values, rhythm).quantiles(shares)
 
 
 def correlation_time(series: NDArray[np.float64]) -> float:
@@ -115,17 +139,6 @@ def correlation_time(series: NDArray[np.float64]) -> float:
     return max(_LEAST_TIME, total)
 
 
-def _student(probability: float, freedom: int) -> float:
-    """Quantile of Student's t (Abramowitz and Stegun, 26.7.5)."""
-    z, n = NormalDist().inv_cdf(probability), float(freedom)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + sum(term / n**power for power, term in enumerate(terms, 1))
-
-
 class Ratio(NamedTuple):
     """Of two medians, with its interval."""
 
@@ -141,17 +154,24 @@ class Ratio(NamedTuple):
         return "faster" if self.high < 1 else "no difference"
 
 
-def ratio(now: Sequence[float], before: Sequence[float], confidence: float = COMPARED) -> Ratio:
+class Measured(NamedTuple):
+    """Durations [s] in their order, and the rhythm that they waited for."""
+
+    seconds: Sequence[float] | NDArray[np.float64]
+    rhythm: Rhythm | None = None
+
+
+def ratio(now: Measured, before: Measured, confidence: float = COMPARED) -> Ratio:
     """The median of `now` over that of `before`, both above zero.
 
     The interval follows from both medians' own, on the logarithmic scale (MOVER: Zou and Donner,
     Statistics in Medicine 27, 2008, p. 1693). Raises ValueError if a median is not above zero.
     """
-    pair = [np.asarray(values, float) for values in (now, before)]
-    medians = [float(np.median(values)) for values in pair]
+    pair = [(np.asarray(one.seconds, float), one.rhythm) for one in (now, before)]
+    medians = [float(_quantiles(values, (0.5,), rhythm)[0]) for values, rhythm in pair]
     if not min(medians) > 0:
         raise ValueError(f"medians {medians}, which must be above zero")
-    intervals = [median_interval(values, confidence) for values in pair]
+    intervals = [median_interval(values, confidence, rhythm) for values, rhythm in pair]
     middle = math.log(medians[0] / medians[1])
     if min(low for low, _ in intervals) <= 0:
         return Ratio(math.exp(middle), 0.0, math.inf)

@@ -10,7 +10,8 @@ import msgspec
 from dreamvla_edge.runtime.errors import ProfileError
 from dreamvla_edge.runtime.specification import Contract
 
-from .intervals import Ratio, Summary, ratio
+from .intervals import Measured, Ratio, Summary, ratio
+from .rhythm import Rhythm
 
 SCHEMA_VERSION = 1
 END_TO_END = "end to end"
@@ -27,12 +28,16 @@ class FloorOf(Contract, frozen=True):
 
 
 class Stage(Contract, frozen=True):
-    """One stage: what it is, all durations [s] in their order, and what they add up to."""
+    """One stage: what it is, all durations [s] in their order, and what they add up to.
+
+    rhythm: what every duration waited for, if anything: then the summary is of even waits.
+    """
 
     what: str
     summary: Summary
     seconds: tuple[float, ...]
     floor: FloorOf | None = None
+    rhythm: Rhythm | None = None
 
     @property
     def reached(self) -> float | None:
@@ -197,7 +202,10 @@ def compare(now: Profile, before: Profile) -> dict[str, Ratio]:
     stages = {END_TO_END: now.end_to_end, **now.stages}
     others = {END_TO_END: before.end_to_end, **before.stages}
     return {
-        name: ratio(stage.seconds, others[name].seconds)
+        name: ratio(
+            Measured(stage.seconds, stage.rhythm),
+            Measured(others[name].seconds, others[name].rhythm),
+        )
         for name, stage in stages.items()
         if name in others and min(stage.summary.p50, others[name].summary.p50) > 0
     }

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -31,24 +32,37 @@ def work(kernels: int, activation_mb: float) -> Work:
 
 def test_known_costs_are_found(host_model: ModuleType) -> None:
     """Exactly, whatever the products take."""
-    uses = [(10, 1.0, 1e-3), (200, 4.0, 5e-3), (50, 30.0, 0.0)]
+    uses = [(10, 1.0, 1e-3), (200, 4.0, 5e-3), (50, 30.0, 0.0), (50, 2.0, 0.0)]
     measured = [
-        host_model.Measured(work(kernels, mb), products, products + kernels * 2e-6 + mb * 3e-5)
+        host_model.Measured(
+            work(kernels, mb), products, products + 1e-5 + kernels * 2e-6 + mb * 3e-5
+        )
         for kernels, mb, products in uses
     ]
     costs = host_model.fitted(measured)
-    assert costs == pytest.approx((2e-6, 3e-5))
-    assert host_model.predicted_s(work(7, 2.0), 0.1, costs) == pytest.approx(0.1 + 14e-6 + 6e-5)
+    assert costs == pytest.approx((1e-5, 2e-6, 3e-5))
+    for share in (1.0, 0.5):
+        expected = 0.1 + 1e-5 + 14e-6 + share * 6e-5
+        assert host_model.predicted_s(work(7, 2.0), 0.1, costs, share) == pytest.approx(expected)
+
+
+def test_threads_that_help_nothing(host_model: ModuleType) -> None:
+    """A second thread is no help with a few numbers, and none was asked for with one."""
+    small, large = work(100, 0.1), work(10, 160.0)
+    probes = host_model.Probes(1, time.perf_counter, 0.02)
+    assert probes.share(small) == probes.share(large) == 1.0
+    probes = host_model.Probes(2, time.perf_counter, 0.05)
+    assert probes.share(small) > 0.9 and 0 < probes.share(large) <= 1
 
 
 def test_a_cost_is_never_below_zero(host_model: ModuleType) -> None:
     """Kernels that seem to give time back cost nothing."""
     measured = [
-        host_model.Measured(work(kernels, 10.0), 0.0, 1e-3 - kernels * 1e-6)
-        for kernels in (1, 10, 100)
+        host_model.Measured(work(kernels, mb), 0.0, 1e-3 + mb * 1e-4 - kernels * 1e-6)
+        for kernels, mb in ((1, 10.0), (10, 20.0), (100, 10.0), (10, 30.0))
     ]
     costs = host_model.fitted(measured)
-    assert costs.per_kernel_s == 0 and 0 < costs.per_mb_s < 1e-4
+    assert costs.per_kernel_s == 0 and costs.per_run_s > 0 and 0 < costs.per_mb_s < 1e-3
 
 
 @pytest.mark.slow

@@ -80,7 +80,10 @@ class Dancer:
     def observe(self, *seen: Any) -> None:
         """Looks away."""
 
-    def act(self, *seen: Any) -> Chunk:
+    def prepare(self) -> None:
+        """Knows its steps by heart."""
+
+    def act(self, *seen: Any, prepare: bool) -> Chunk:
         """The next steps of the dance."""
         actions = np.zeros((CHUNK, 7), np.float32)
         for step in range(CHUNK):

@@ -14,9 +14,12 @@ import pytest
 from commands import cure_of, document, dreamvla
 from desk import SO101, Desk
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
-from dreamvla_edge.cli.profile_run import _goals_s
+from dreamvla_edge.cli.profile_run import Asked, _goals_s, drive
+from dreamvla_edge.demo import BUNDLE
 from dreamvla_edge.runtime.arms.feetech import sync_write
 from dreamvla_edge.runtime.arms.port import Port
+from dreamvla_edge.runtime.bundle import open_bundle
+from dreamvla_edge.runtime.pilot import pilot
 from dreamvla_edge.runtime.profiler.profile import load_profile
 from dreamvla_edge.runtime.profiler.timeline import PATH
 from profiling.browser import laid_out
@@ -93,6 +96,23 @@ def test_the_trace(folder: Path) -> None:
     np.testing.assert_allclose(
         [end - begin for begin, end in whole.values()], found.end_to_end.seconds, atol=1e-6
     )
+
+
+def test_nothing_is_computed_ahead_while_goals_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long inverse kinematics takes, it has the machine for itself."""
+    quick = pilot.route
+
+    def slow(*about: Any) -> pilot.Route:
+        time.sleep(0.02)
+        return quick(*about)
+
+    monkeypatch.setattr(pilot, "route", slow)
+    found = drive(open_bundle(BUNDLE), Asked(runs=5, warm_up=1, rate_hz=10), lambda _: None)
+    spans = [one.spans for one in found.seen.decided]
+    for one, following in zip(spans, spans[1:], strict=False):
+        assert following["prefill"][0] > one["kinematics"][1]
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")

@@ -189,6 +189,7 @@ def acted(policy: Policy, watched: Watched, new: int) -> tuple[list[str], list[t
     for _ in range(new):
         policy.see(images, np.zeros(7))
     policy.decide()
+    policy.prepare()
     policy.settle()
     calls = watched.taken()
     rows = [(i["rows"][0], i["past_k0"][1]) for name, i in calls if name == "backbone"]
