@@ -78,10 +78,14 @@ def tried(
     instruction: str,
     count: int,
     verdicts_file: Path,
-    largest_loss: float,
     report: Report,
 ) -> dict[str, float]:
-    """How both did. Raises AcceptanceError if trials are open, or the new one may be much worse."""
+    """How both did.
+
+    Raises AcceptanceError if trials are open, the new one may be much worse, or the old one does
+    too little to tell.
+    """
+    from dreamvla_edge.sim.evaluation.loss import require_able, require_kept
     from dreamvla_edge.sim.evaluation.statistics import compare
 
     bundles = {_NEW: made, _OLD: opened}
@@ -108,14 +112,15 @@ def tried(
         f"{count} trials on the robot: {sum(outcomes[_NEW])} done by the new bundle,"
         f" {sum(outcomes[_OLD])} by the old one; with 95 % not below {100 * found.low:+.1f} points"
     )
-    if not found.low > -largest_loss:
-        raise AcceptanceError(
-            f"on the robot the new bundle may lose {-100 * found.low:.1f} points"
-            f" ({100 * found.mean:+.1f} in {count} trials)",
-            f"with 95 % less than {100 * largest_loss:g}",
-            "do more trials (--trials), keep more layers, or give --accept none",
-        )
-    return {"episodes": count, "difference": found.mean, "at_least": found.low, "p": found.p}
+    require_able(outcomes[_OLD], "on the robot")
+    numbers = {
+        "episodes": count,
+        "difference": found.mean,
+        "at_least": found.low,
+        "p": found.p,
+    }
+    require_kept(numbers, "on the robot")
+    return numbers
 
 
 def _judged(bundle: Bundle, robot_file: Path, instruction: str, report: Report) -> bool | None:

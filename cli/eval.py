@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +12,11 @@ from .bundle_path import BundlePath
 from .command import example, shared_options
 from .report import Report
 from .sampler_name import sampler_option
+from .world import libero_option, world_of
 
 if TYPE_CHECKING:
     from dreamvla_edge.sim.evaluation.evaluation import Candidate
 
-FIRST_SEED = 500_000
-"""Below are the seeds of training."""
 CONTROL_SHARE = 4
 """Controls get so many times fewer episodes: they are far from where it matters."""
 
@@ -34,7 +31,7 @@ CONTROL_SHARE = 4
 @click.argument("bundle", type=BundlePath())
 @click.option("--episodes", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--seeds", metavar="FROM:TO", help="Instead of --episodes; from 500000 on.")
-@click.option("--libero", metavar="SUITE", help="In LIBERO instead. Needs the extra [libero].")
+@libero_option
 @click.option("--against", type=BundlePath(), help="A bundle to compare with.")
 @sampler_option
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
@@ -78,7 +75,7 @@ def command(
     from dreamvla_edge.sim.evaluation.evaluation import Candidate
     from dreamvla_edge.sim.evaluation.summary import comparison, summary
 
-    first, trials = _world(libero)
+    first, trials = world_of(libero)
     wanted = _seeds(seeds, first) if seeds else range(first, first + episodes)
     few = wanted[: max(1, len(wanted) // CONTROL_SHARE)]
     asked = trials(wanted) + (trials(few, tuple(CONTROLS)) if controls else [])
@@ -104,18 +101,6 @@ def command(
             page = write_page(output, document, log, [t for t in trials(wanted)])
             report.text(f"\nevery failure as a video: {page}")
             report.document({"page": page})
-
-
-def _world(suite: str | None) -> tuple[int, Callable[..., list[Any]]]:
-    """The first seed of a world, and what makes trials of seeds."""
-    if suite is None:
-        from dreamvla_edge.sim.evaluation.evaluation import trials
-
-        return FIRST_SEED, trials
-    from dreamvla_edge.sim.evaluation import libero
-
-    libero.require(suite)
-    return 0, partial(libero.trials, suite)
 
 
 def _seeds(text: str, lowest: int) -> range:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .libero import LiberoStage
 
 POLICY = "policy"
+SCENE = "scene"
 TRIALS = "trials.jsonl"
 
 
@@ -43,6 +46,12 @@ class Asked(NamedTuple):
     family: str
     seed: int
     who: str = POLICY
+
+    @property
+    def world(self) -> str:
+        """SCENE, or a suite of LIBERO."""
+        suite, slash, _ = self.family.partition("/")
+        return suite if slash else SCENE
 
 
 class Candidate(NamedTuple):
@@ -98,7 +107,7 @@ class Stage:
 
 def open_stage(candidate: Candidate, asked: Sequence[Asked]) -> Stage | LiberoStage:
     """The stage in which these trials are played, all of one world."""
-    if asked and "/" in asked[0].family:
+    if asked[0].world != SCENE:
         from .libero import LiberoStage
 
         return LiberoStage(candidate)
@@ -117,27 +126,29 @@ _JOINTS = len(load_description(ARM).joints)
 
 
 class Log:
-    """Trials in a folder, one line each in TRIALS; those that failed with their motion.
+    """Trials in a folder, one line each in TRIALS, in the order in which they ended.
 
-    A line that was cut off does not count. Times are not kept: they differ from run to run.
+    motions: whether failures leave their motion too, which takes megabytes in LIBERO. A line that
+    was cut off does not count. Times are not kept: they differ from run to run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, motions: bool = True) -> None:
+        self._folder, self._motions = folder, motions
         self._file = folder / TRIALS
         folder.mkdir(parents=True, exist_ok=True)
         self.done: dict[Asked, Trial] = {}
-        text = self._file.read_text() if self._file.exists() else ""
-        for line in text.splitlines(keepends=True):
-            if line.endswith("\n"):
-                found = json.loads(line)
-                trial = msgspec.convert(found["trial"], Trial)
-                self.done[Asked(trial.family, trial.seed, found["who"])] = trial
-        self._file.write_text(text[: text.rfind("\n") + 1])
+        written = self._file.read_bytes() if self._file.exists() else b""
+        whole = written[: written.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            found = json.loads(line)
+            trial = msgspec.convert(found["trial"], Trial)
+            self.done[Asked(trial.family, trial.seed, found["who"])] = trial
+        if whole != written:
+            os.truncate(self._file, len(whole))
 
     def add(self, asked: Asked, played: Played) -> None:
         """Writes a trial down."""
-        if not played.trial.success and asked.who == POLICY:
+        if self._motions and not played.trial.success and asked.who == POLICY:
             np.savez_compressed(self.motion(played.trial), motion=played.motion)
         with self._file.open("a") as file:
             line = {"who": asked.who, "trial": msgspec.to_builtins(played.trial)}
@@ -161,10 +172,12 @@ def evaluate(
 
     workers: processes, each with a policy and a scene; their number changes no result. tell: of
     how many trials there are results now, and how many there will be. ray: a cluster's address,
-    see `cluster`.
+    see `cluster`. When it is interrupted, every trial that had ended is in the log.
     """
     open_ = [trial for trial in asked if trial not in log.done]
     times_s: list[float] = []
+    if not open_:
+        return times_s
     with _results(candidate, open_, workers, ray) as results:
         for number, (trial, played, times) in enumerate(results, len(asked) - len(open_) + 1):
             log.add(trial, played)
@@ -193,15 +206,25 @@ def _results(
         with open_stage(candidate, asked) as stage:
             yield ((trial, *stage.play(trial)) for trial in asked)
         return
+    others = multiprocessing.active_children()
     # spawn: a process that draws cannot be copied
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (candidate, asked[:1])) as pool:
-        played = pool.map(_play, asked)
-        yield ((trial, *found) for trial, found in zip(asked, played, strict=True))
+    pool = ProcessPoolExecutor(workers, context, _begin, (candidate, asked[:1]))
+    try:
+        open_ = {pool.submit(_play, trial): trial for trial in asked}
+        # In the order in which they end, lest one that has ended waits for another to be kept.
+        yield ((open_.pop(ended), *ended.result()) for ended in as_completed(open_))
+    except BaseException:  # nobody waits for trials that have begun: they take minutes in LIBERO
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _begin(candidate: Candidate, asked: Sequence[Asked]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the log
     _stages.append(open_stage(candidate, asked))
 
 

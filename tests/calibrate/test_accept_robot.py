@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from desk import Desk
-from dreamvla_edge.cli.accept_robot import Verdicts, open_trials
+from dreamvla_edge.cli.accept_robot import Verdicts, open_trials, tried
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
-from dreamvla_edge.runtime.bundle import open_bundle
-from dreamvla_edge.runtime.errors import OutputError
+from dreamvla_edge.cli.report import Report
+from dreamvla_edge.demo import BUNDLE
+from dreamvla_edge.runtime.bundle import open_bundle, sha256
+from dreamvla_edge.runtime.errors import AcceptanceError, OutputError
+from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 
 ABOUT = {"new": "a" * 64, "old": "b" * 64, "instruction": "lift the block"}
 
@@ -42,6 +45,22 @@ def test_verdicts_about_something_else_are_refused(tmp_path: Path) -> None:
     Verdicts(tmp_path / "verdicts", ABOUT)
     with pytest.raises(OutputError, match="other bundles or another instruction"):
         Verdicts(tmp_path / "verdicts", {**ABOUT, "new": "c" * 64})
+
+
+@pytest.mark.parametrize(("done", "accepted"), [(0, False), (9, False), (10, True)])
+def test_what_hardly_succeeds_accepts_nothing(done: int, accepted: bool, tmp_path: Path) -> None:
+    """Both do alike; of 100 trials it takes 10 to be sure, with 95 %, of more than 5 %."""
+    shipped, path = open_bundle(BUNDLE), tmp_path / "verdicts"
+    digest = sha256(shipped.file(MANIFEST_NAME))
+    verdicts = Verdicts(path, {"new": digest, "old": digest, "instruction": "lift the block"})
+    for trial, who in open_trials(100, verdicts):
+        verdicts.add(trial, who, trial < done)
+    asked = (shipped, shipped, tmp_path / "robot.toml", "lift the block", 100, path, Report())
+    if accepted:
+        assert tried(*asked)["difference"] == 0
+        return
+    with pytest.raises(AcceptanceError, match=f"itself did {done} of 100 on the robot"):
+        tried(*asked)
 
 
 def test_the_arm_is_judged_at_the_keyboard(desk: Desk, recordings: Path, tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from dreamvla_edge.calibrate import observe
 from dreamvla_edge.calibrate.accept import compared
 from dreamvla_edge.calibrate.data import episodes, moments
 from dreamvla_edge.calibrate.layers import layers_of
-from dreamvla_edge.calibrate.plan import Choice, QuantPlan
+from dreamvla_edge.calibrate.plan import Choice, QuantPlan, load_plan
 from dreamvla_edge.calibrate.quantize import RANGES, quantize
 from dreamvla_edge.calibrate.rewrite import FORMS, rewritten
 from dreamvla_edge.calibrate.weights import load_with_weights
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
 from dreamvla_edge.runtime.bundle import Bundle, open_bundle
 from dreamvla_edge.runtime.errors import PlanError
+from dreamvla_edge.runtime.manifest import MANIFEST_NAME
 from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.verify import verify
 
@@ -51,6 +52,14 @@ def test_it_says_what_it_is(made: Bundle, shipped: Bundle) -> None:
         if name == "embed":
             assert made.manifest.subgraphs[name] == spec
     assert made.manifest.sampler == shipped.manifest.sampler
+
+
+def test_the_same_command_makes_the_same_bundle(
+    made: Bundle, shipped: Bundle, tmp_path: Path
+) -> None:
+    """To the last byte of its manifest, so that trials of it are gone on with."""
+    again = quantize(shipped, load_plan("cpu"), observe.load(made.file(RANGES)), tmp_path / "again")
+    assert again.file(MANIFEST_NAME).read_bytes() == made.file(MANIFEST_NAME).read_bytes()
 
 
 def test_it_is_within_its_own_tolerances(made: Bundle) -> None:

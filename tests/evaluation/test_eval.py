@@ -57,12 +57,13 @@ def test_the_document(evaluated: tuple[Path, dict]) -> None:
 def test_two_processes_give_the_same(
     evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
 ) -> None:
-    """Line by line, with the sha256 of all actions."""
+    """With the sha256 of all actions, in whatever order they ended."""
     done = dreamvla(
         "eval", untrained, "--seeds", SEEDS, "-o", tmp_path, "--workers", 2, "--no-controls"
     )
     assert done.returncode == 0, done.stderr
-    assert lines(tmp_path) == [li for li in lines(evaluated[0]) if li["who"] == "policy"]
+    own = [li for li in lines(evaluated[0]) if li["who"] == "policy"]
+    assert sorted(lines(tmp_path), key=lambda li: li["trial"]["seed"]) == own
 
 
 @pytest.mark.slow
