@@ -82,7 +82,11 @@ def _duration(
 )
 @sampler_option
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
-@click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Of the policy (default: one per core where that helps).",
+)
 @click.option(
     "--board",
     metavar="NAME[:MODE]",

@@ -39,7 +39,7 @@ follow from how these rhythms lie to each other. In a run that is chance; here e
 on by these shares of their periods, which goes through all three together evenly, so that two
 profiles agree (Kronecker's sequence with the root of x⁴ = x + 1: Roberts, Unreasonable
 effectiveness of quasirandom sequences, 2018)."""
-_CAMERA_HZ, _CYCLE_S = 30.0, 0.01
+_CAMERA_HZ, _CYCLE_S, _REST_S = 30.0, 0.01, 0.04
 INSTRUCTION = "push the red block to the left"
 UNTIL = {
     (True, True): "the last serial byte, by the bus's clock",
@@ -268,15 +268,18 @@ def _decisions(parts: Session, warm_up: int) -> Iterator[Decision]:
     """Decisions with a full window, without the first `warm_up` after every beginning.
 
     What is computed ahead is waited for before a step begins, so that it is off the path as it is
-    where the rate leaves time for it. A virtual arm in fault, as it gets where this machine leaves
+    where the rate leaves time for it; where there is no rate to keep, cameras then get the time to
+    deliver what they took beside it. A virtual arm in fault, as it gets where this machine leaves
     its bus no time, is cleared. Raises ProfileError when no decision comes any more, or the policy
     has to begin anew again and again.
     """
     since, beginnings, heard_s = 0, 0, time.monotonic()
     for turn in itertools.count():
         parts.policy.settle()
-        later_s = turn * EVENLY[2] % 1 * _CYCLE_S
-        time.sleep(max(0.0, parts.pilot.next_s + later_s - time.monotonic()))
+        due_s, now_s = parts.pilot.next_s, time.monotonic()
+        if parts.pilot.factor < 1:
+            due_s = max(due_s, now_s + _REST_S)
+        time.sleep(max(0.0, due_s + turn * EVENLY[2] % 1 * _CYCLE_S - now_s))
         decision = parts.pilot.step()
         if decision is None:
             fault = State(int(parts.watch.report["state"])) is State.FAULT

@@ -62,7 +62,11 @@ _SHOW_S = 0.2
 )
 @click.option("--lossless", is_flag=True, help="Record frames as PNG instead of JPEG.")
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
-@click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Of the policy (default: one per core where that helps).",
+)
 @click.option("--no-realtime", is_flag=True, help="Do not ask for real-time scheduling.")
 @click.option("--force", is_flag=True, help="Run although arm, cameras and bundle do not match.")
 @shared_options

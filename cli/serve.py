@@ -24,7 +24,11 @@ from .report import Report
     "--control", type=click.Path(path_type=Path), required=True, help="Socket for orders."
 )
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
-@click.option("--threads", type=click.IntRange(1), help="Of the policy (default: one per core).")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Of the policy (default: one per core where that helps).",
+)
 @shared_options
 def command(
     bundle: Path,

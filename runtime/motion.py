@@ -31,6 +31,9 @@ from dreamvla_edge.runtime.specification import (
     StateSpecification,
 )
 
+# Of either descent, which a control step's change needs 3 to 10 of. More would bring an arm nearer
+# to what is far out of its reach, but so does the next step, and the arm waits for this one.
+_ITERATIONS = 12
 # Dimensions of a state that are not joints: tool position [m] and fixed-axis angles [rad].
 _POSE = ("x", "y", "z", "roll", "pitch", "yaw")
 
@@ -165,7 +168,7 @@ def _reach(chain: Chain, pose: Pose, start: Array, gripper: float) -> Goal:
     """The goal whose joints come nearest to the pose."""
     if not all(np.isfinite(part).all() for part in (pose.position, pose.rotation, start)):
         raise _refusal(f"a tool position of {pose.position.tolist()}")
-    found = inverse(chain, pose, start)
+    found = inverse(chain, pose, start, _ITERATIONS)
     return Goal(pose, found.joints, gripper, found.position_error_m, found.orientation_error_rad)
 
 

@@ -45,7 +45,7 @@ class Policy:
     """Runs one bundle, exactly as the released evaluation would, with a tenth of its work.
 
     bundle: a directory or an opened bundle; backend: a name of `BACKENDS`, module:Class, or a
-    back end already made; threads: of one made by name, None for one per core; seed: of the
+    back end already made; threads: of one made by name, None for what helps; seed: of the
     sampler's noise; sampler: another one than the bundle's (`samplers.named`).
 
     After every `act` the next window is computed ahead in a thread of its own while the arm

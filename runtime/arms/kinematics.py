@@ -35,7 +35,7 @@ _STEP = 2.5e-7
 # So too when one comes no nearer than this [m]: towards what is out of reach it would creep for
 # long, while the arm waits, to come 0.1 mm nearer.
 _GAIN = 1e-6
-# 100 iterations take about 10 ms in NumPy; a control step needs 3 to 10.
+# 100 iterations take about 8 ms in NumPy; a control step needs 3 to 10.
 _ITERATIONS = 100
 
 
@@ -130,24 +130,27 @@ def jacobian(chain: Chain, joints: Array) -> Array:
     return _solve_forward(chain, joints)[1]
 
 
-def inverse(chain: Chain, target: Pose, start: Array) -> Solution:
+def inverse(chain: Chain, target: Pose, start: Array, iterations: int = _ITERATIONS) -> Solution:
     """Joint angles that bring the tool to `target`, searched from the angles `start` (n,) [rad].
 
     Two descents: the first follows position and, weighted, orientation without straying from
     `start`; the second removes the position error that the orientation cost. A small target step
-    so gives a small joint step; a far target can end in a local minimum, which the reported
-    errors show. Raises ValueError if target or start is not finite.
+    so gives a small joint step; a far target can end in a local minimum, or on the way there after
+    so many `iterations` of each descent; the reported errors show both. Raises ValueError if target
+    or start is not finite.
     """
     if not all(np.isfinite(part).all() for part in (target.position, target.rotation, start)):
         raise ValueError("inverse kinematics needs finite numbers")
     joints = np.clip(np.asarray(start, float), chain.lower, chain.upper)
-    joints = _descend(chain, target, joints, chain.orientation_weight, _STAY)
-    joints = _descend(chain, target, joints, 0.0, 0.0)
+    joints = _descend(chain, target, joints, chain.orientation_weight, _STAY, iterations)
+    joints = _descend(chain, target, joints, 0.0, 0.0, iterations)
     error, _ = _error(chain, target, joints)
     return Solution(joints, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:])))
 
 
-def _descend(chain: Chain, target: Pose, start: Array, turn: float, stay: float) -> Array:
+def _descend(
+    chain: Chain, target: Pose, start: Array, turn: float, stay: float, iterations: int
+) -> Array:
     """Minimises |position error|² + |turn · orientation error|² + |stay · (joints − start)|²."""
     weights = np.repeat([1.0, turn], 3)
 
@@ -160,7 +163,7 @@ def _descend(chain: Chain, target: Pose, start: Array, turn: float, stay: float)
     joints = start
     cost, error, slope = at(joints)
     damping = _DAMPING
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         downhill = slope.T @ error - stay**2 * (joints - start)  # (n,)
         # A joint at its limit that is pushed further out takes no part in this step.
         stuck = np.where(downhill > 0, joints >= chain.upper, joints <= chain.lower)

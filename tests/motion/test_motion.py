@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from dreamvla_edge.runtime.arms import kinematics
 from dreamvla_edge.runtime.arms.arm import ArmReading
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.arms.kinematics import chain_of, forward
@@ -208,3 +210,24 @@ def test_a_clipped_action_is_cut_before_it_is_scaled() -> None:
     expected = advance(free, CHAIN, unit, ANCHOR)
     np.testing.assert_array_equal(advance(clipped, CHAIN, large, ANCHOR).joints, expected.joints)
     assert not np.allclose(advance(free, CHAIN, large, ANCHOR).joints, expected.joints)
+
+
+def test_what_is_far_out_of_reach_takes_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arm waits for its goal: whatever is asked, 12 iterations of both descents must do."""
+    tried = 0
+    error = kinematics._error
+
+    def counted(*about: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        return error(*about)
+
+    monkeypatch.setattr(kinematics, "_error", counted)
+    random, most = np.random.default_rng(0), 0
+    for _ in range(100):
+        tried = 0
+        wild = np.array([*(30 * random.standard_normal(6)), 1.0], np.float32)
+        goal = advance(POSE_ACTION, CHAIN, wild, ANCHOR)
+        assert goal.position_error_m < np.linalg.norm(goal.pose.position - ANCHOR.pose.position)
+        most = max(most, tried)
+    assert 20 < most <= 2 * (12 + 1) + 1
