@@ -56,12 +56,12 @@ class SimulatedCamera:
         self._speed = random.uniform(-_SPEED, _SPEED, (len(_COLOURS), 2))
 
     def read(self) -> Frame:
-        """The next frame, stamped now."""
-        stamp_s = time.monotonic() if self._pace is None else self._pace.wait()
+        """The next frame, stamped now; drawn before it is due, since a sensor draws nothing."""
         size = (self._specification.height, self._specification.width)
         image = np.zeros((*size, 3), np.uint8) if self._black else self._draw(size)
         image += self._sensor.integers(0, _NOISE, image.shape, np.uint8)
         self._count += 1
+        stamp_s = time.monotonic() if self._pace is None else self._pace.wait()
         return Frame(image, stamp_s)
 
     def close(self) -> None:
