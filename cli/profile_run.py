@@ -21,7 +21,7 @@ from dreamvla_edge.runtime.guardian.client import socket_path
 from dreamvla_edge.runtime.guardian.message import REPORT, Order, State, readable
 from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.profiler import process
-from dreamvla_edge.runtime.profiler.rhythm import Rhythm, until_next
+from dreamvla_edge.runtime.profiler.rhythm import Rhythm, of_a_cycle, of_cameras
 from dreamvla_edge.runtime.profiler.sample import Sample
 from dreamvla_edge.runtime.profiler.telemetry import open_telemetry
 from dreamvla_edge.runtime.profiler.timeline import Timeline, first_sent_s, timeline
@@ -189,20 +189,16 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
 def _of_the_guardian(timelines: Sequence[Timeline], reports: NDArray[Any]) -> Rhythm:
     """Its cycle, and how long every decision's goals had to wait for the next."""
     due_s = np.unique(reports["deadline_ns"]) / 1e9
-    period_s = float(np.median(np.diff(due_s)))
-    waits = until_next([one.path["guardian"][0] for one in timelines], due_s[-1], period_s)
-    return Rhythm((period_s,), tuple((float(wait),) for wait in waits))
+    ready_s = [one.path["guardian"][0] for one in timelines]
+    return of_a_cycle(ready_s, due_s[-1], float(np.median(np.diff(due_s))))
 
 
 def _of_the_cameras(
-    found: Sequence[tuple[Timeline, tuple[float, float]]], periods: tuple[float, float]
+    found: Sequence[tuple[Timeline, tuple[float, float]]], periods_s: tuple[float, float]
 ) -> Rhythm:
-    """Their periods, and how old the newest picture of each was when a step had both."""
-    waits = (
-        tuple((one.path["capture"][1] - stamp) % p for stamp, p in zip(s, periods, strict=True))
-        for one, s in found
-    )
-    return Rhythm(periods, tuple(waits))
+    """How old the pictures were when each step had both."""
+    ages_s = [[one.path["capture"][1] - stamp_s for stamp_s in stamps] for one, stamps in found]
+    return of_cameras(np.array(ages_s), periods_s)
 
 
 def _virtual_robot(folder: Path, rate_hz: float) -> Path:

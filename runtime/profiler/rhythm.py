@@ -15,29 +15,52 @@ from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.specification import Contract
 
-_OFFSETS, _POINTS, _BETTER, _RESOLUTION_S = 100, 1000, 0.99, 1e-9
+_EVEN, _PHASES = 500, 100
 
 
 class Rhythm(Contract, frozen=True):
     """What n durations waited for.
 
-    periods (k,) [s]: of what is waited for together; the longest wait counts. waits (n, k) [s]:
-    of each duration for each of them, from 0 to its period.
+    waits (n,) [s]: of each duration, as its phase says; even (m,) [s]: waits that are equally
+    likely when all phases are, rising.
     """
 
-    periods: tuple[float, ...]
-    waits: tuple[tuple[float, ...], ...]
+    waits: tuple[float, ...]
+    even: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.periods or not min(self.periods) > 0:
-            raise ValueError("a rhythm needs periods above zero")
-        if any(len(one) != len(self.periods) for one in self.waits):
-            raise ValueError("every duration needs a wait for each period")
+        if not self.even or any(b < a for a, b in zip(self.even, self.even[1:], strict=False)):
+            raise ValueError("a rhythm needs even waits that rise")
 
 
-def until_next(moments_s: Sequence[float], mark_s: float, period_s: float) -> NDArray[np.float64]:
-    """How long from each moment to the next multiple of the period after a mark [s], (n,)."""
-    return np.asarray((mark_s - np.asarray(moments_s, float)) % period_s)
+def of_a_cycle(moments_s: Sequence[float], mark_s: float, period_s: float) -> Rhythm:
+    """From each moment to the next multiple of the period after or before a mark [s]."""
+    waits = (mark_s - np.asarray(moments_s, float)) % period_s
+    return Rhythm(tuple(waits.tolist()), tuple((period_s * _middles(_EVEN)).tolist()))
+
+
+def of_cameras(ages_s: NDArray[np.float64], periods_s: tuple[float, float]) -> Rhythm:
+    """How old the older picture of a pair is.
+
+    ages_s (n, 2): of any pictures of both cameras, when a step looked at them; periods_s: of the
+    cameras. See `older_s`.
+    """
+    phases = np.stack(np.meshgrid(_middles(_PHASES), _middles(_PHASES)), -1).reshape(-1, 2)
+    even = np.quantile(older_s(phases * periods_s, periods_s), _middles(_EVEN))
+    waits = older_s(ages_s % np.array(periods_s), periods_s)
+    return Rhythm(tuple(waits.tolist()), tuple(even.tolist()))
+
+
+def older_s(newest_s: NDArray[np.float64], periods_s: tuple[float, float]) -> NDArray[np.float64]:
+    """Age (n,) [s] of the older picture of the pair that is taken, as `cameras.history` pairs them.
+
+    newest_s (n, 2): age of each camera's newest picture. The older of these sets the moment; beside
+    it stands that of the other camera which is nearest, and may be older still.
+    """
+    older, newer = newest_s.max(1), newest_s.min(1)
+    other_s = np.where(newest_s[:, 0] <= newest_s[:, 1], *periods_s)
+    beside = newer + other_s * np.round((older - newer) / other_s)
+    return np.asarray(np.maximum(older, beside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +68,21 @@ class Evened:
     """Durations as they would be if waits fell evenly.
 
     values, expected (n,) [s]: durations, and what they would be if nothing but the wait differed;
-    rest_s: what the latter have beside the wait; periods (k,) [s].
+    even (m,) [s]: the same of even waits, rising.
     """
 
     values: NDArray[np.float64]
     expected: NDArray[np.float64]
-    rest_s: float
-    periods: NDArray[np.float64]
+    even: NDArray[np.float64]
 
     def share_below(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Share of durations up to these [s].
 
-        That of the longest of even waits is known; how far the measured durations' share is from
-        that of the expected ones is added: a control variate (Hesterberg and Nelson, Management
-        Science 44, 1998, p. 1295, for probabilities, with the coefficient 1).
+        That of even waits is known; how far the measured durations' share is from that of the
+        expected ones is added: a control variate (Hesterberg and Nelson, Management Science 44,
+        1998, p. 1295, for probabilities, with the coefficient 1).
         """
-        even = ((seconds[:, None] - self.rest_s) / self.periods).clip(0, 1).prod(1)
+        even = np.interp(seconds, self.even, _middles(len(self.even)), left=0, right=1)
         found, waited = (
             np.searchsorted(np.sort(each), seconds, "right")
             for each in (self.values, self.expected)
@@ -69,8 +91,7 @@ class Evened:
 
     def quantiles(self, shares: Sequence[float]) -> NDArray[np.float64]:
         """The durations [s] that such shares do not exceed."""
-        longest = self.rest_s + np.linspace(0, self.periods.max(), _POINTS)
-        at = np.sort(np.concatenate([self.values, self.expected, longest]))
+        at = np.sort(np.concatenate([self.values, self.expected, self.even]))
         share = self.share_below(at)
         # It need not rise everywhere: halfway between the rising curves above and below it.
         above, below = np.maximum.accumulate(share), np.minimum.accumulate(share[::-1])[::-1]
@@ -79,17 +100,12 @@ class Evened:
 
 
 def evened(values: NDArray[np.float64], rhythm: Rhythm) -> Evened:
-    """Durations (n,) [s] freed from how their waits happened to fall.
+    """Durations (n,) [s] freed from how their waits happened to fall."""
+    waits = np.array(rhythm.waits)
+    rest_s = np.median(values - waits)
+    return Evened(values, waits + rest_s, np.array(rhythm.even) + rest_s)
 
-    What comes a little before its cycle may be too late for it, and waits for another: where in
-    the cycle that is, is where waits explain the durations best.
-    """
-    waits, periods = np.array(rhythm.waits), np.array(rhythm.periods)
-    best = np.inf
-    for offset in np.linspace(0, periods.max(), _OFFSETS, endpoint=False):
-        longest = ((waits - offset) % periods).max(1)
-        rest = float(np.median(values - longest))
-        spread = float(np.abs(values - longest - rest).mean())
-        if spread < _BETTER * best - _RESOLUTION_S:
-            best, found = spread, Evened(values, longest + rest, rest, periods)
-    return found
+
+def _middles(count: int) -> NDArray[np.float64]:
+    """Of as many equal parts of 0 to 1."""
+    return (np.arange(count) + 0.5) / count
