@@ -99,7 +99,7 @@ def rank_variance(values: NDArray[np.float64]) -> float:
 
 def _variance_beside(values: NDArray[np.float64], rhythm: Rhythm) -> float:
     """As `rank_variance`, of what the rhythm does not explain: the other side of the median than
-    the wait alone would put a value on.
+    the wait alone would put a value on. These are the few that came too late, each by itself.
     """
     count = len(values)
     if count < 2:
@@ -108,8 +108,7 @@ def _variance_beside(values: NDArray[np.float64], rhythm: Rhythm) -> float:
     (median,) = found.quantiles((0.5,))
     beside = np.sign(values - median) - np.sign(found.expected - median)
     beside = beside - beside.mean()
-    variance = (float(beside @ beside) + 4 * _MORE) / count
-    return variance * correlation_time(beside)
+    return (float(beside @ beside) + 4 * _MORE) / count
 
 
 def _quantiles(
