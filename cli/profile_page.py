@@ -66,7 +66,7 @@ def page(found: Profile) -> str:
         f"<title>{escape(title)}: where the time goes</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(title)}</h1>"
         f'<p class="soft">{subject.runs} decisions after {subject.warm_up} for warming up,'
-        f" {subject.step_hz:.1f} Hz, {escape(subject.backend)}, {subject.threads} threads,"
+        f" {subject.step_hz:.1f} Hz, {escape(subject.backend)}, at most {subject.threads} threads,"
         f" {escape(subject.arm)}{escape(power)}; {escape(environment.started)}</p>"
         f"{_tiles(found)}{_charts(found)}"
         f"<section><h2>Milliseconds</h2>{_table(found)}</section>"

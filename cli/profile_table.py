@@ -22,7 +22,7 @@ def show(found: Profile, report: Report) -> None:
     report.text(
         f"{subject.bundle}: {subject.runs} decisions at {subject.step_hz:.1f} Hz"
         f" ({subject.time_base} time, {subject.rate_hz:g} Hz asked for), {subject.backend},"
-        f" {subject.threads} threads, {subject.arm}"
+        f" at most {subject.threads} threads, {subject.arm}"
     )
     report.text(
         f"on {environment.board or environment.machine}, {environment.cores} cores"

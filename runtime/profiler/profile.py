@@ -52,7 +52,8 @@ class Subject(Contract, frozen=True):
 
     bundle: its name; sha256: of its manifest; until: what end to end ends with; arm: whose servos;
     runs, warm_up: decisions that count, and that went before; rate_hz: asked for, of decisions;
-    step_hz: reached; time_base: real or stretched; sampler, backend, threads: as asked for.
+    step_hz: reached; time_base: real or stretched; sampler, backend: as asked for; threads: of a
+    subgraph at most.
     """
 
     bundle: str
