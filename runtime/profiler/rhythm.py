@@ -32,6 +32,10 @@ class Rhythm(Contract, frozen=True):
         if not self.even or any(b < a for a, b in zip(self.even, self.even[1:], strict=False)):
             raise ValueError("a rhythm needs even waits that rise")
 
+    def at(self, places: NDArray[np.intp]) -> Rhythm:
+        """Of the durations in these places alone."""
+        return Rhythm(tuple(self.waits[place] for place in places), self.even)
+
 
 def of_a_cycle(moments_s: Sequence[float], mark_s: float, period_s: float) -> Rhythm:
     """From each moment to the next multiple of the period after or before a mark [s]."""
