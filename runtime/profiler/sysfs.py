@@ -23,7 +23,7 @@ Times = tuple[float, float]
 class Sysfs:
     """Reads the files below `root`, and NVML where there is one."""
 
-    period_s = 0.1
+    period_s = 0.2
 
     def __init__(self, root: Path = Path("/"), nvml: Nvml | None = None) -> None:
         self._root, self._nvml = root, nvml

@@ -13,7 +13,7 @@ from dreamvla_edge.runtime.profiler.tegrastats import open_tegrastats
 class Source(Protocol):
     """Who tells; `read` may wait for news and raises EOFError when there will be no more.
 
-    period_s: between two readings, 0 where `read` waits: at most ten a second, since reading
+    period_s: between two readings, 0 where `read` waits: at most five a second, since reading
     itself takes power and time.
     """
 
