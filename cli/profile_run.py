@@ -133,6 +133,7 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
 
     Raises what a run raises, and ProfileError if no decision reaches the servos.
     """
+    process.forget_peak()  # of what went before, such as measuring the roof
     with tempfile.TemporaryDirectory(prefix="dreamvla-profile-") as temporary:
         folder = Path(temporary)
         rate_hz = asked.rate_hz or bundle.manifest.specification.action.rate_hz

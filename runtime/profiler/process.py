@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,15 @@ def memory(process: int | str = "self") -> Memory | None:
         return Memory(*(int(found[key].split()[0]) * 1024 / 1e6 for key in ("VmRSS", "VmHWM")))
     except (KeyError, ValueError, IndexError):  # one that has ended has no memory
         return None
+
+
+def forget_peak() -> None:
+    """From here on the greatest memory of this process is counted anew, where the kernel does so.
+
+    Linux: Documentation/filesystems/proc.rst, section 1.1, clear_refs.
+    """
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def processor_s(process: int | str = "self") -> float | None:

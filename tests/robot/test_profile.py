@@ -59,7 +59,8 @@ def test_the_document(folder: Path) -> None:
     # The median of what is left between the stages: 3 % is the promise.
     assert found.stages["other"].summary.p50 <= 0.03 * found.end_to_end.summary.p50
     assert found.cold_start is not None and 0 < found.cold_start.open < found.cold_start.total
-    assert found.use.policy_peak_mb >= found.use.policy_mb > 50
+    # Measuring the roof, before, takes 268 MB that are not the policy's.
+    assert 50 < found.use.policy_mb <= found.use.policy_peak_mb < found.use.policy_mb + 200
     assert len(found.use.core_loads) == found.environment.cores
     for name, stage in found.stages.items():
         if stage.floor is not None:
