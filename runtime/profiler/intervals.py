@@ -164,7 +164,7 @@ def ratio(now: Measured, before: Measured) -> Ratio:
         raise ValueError(f"medians {[one.median for one in pair]}, which must be above zero")
     middle = math.log(pair[0].median / pair[1].median)
     squares = [(one.error / one.median) ** 2 for one in pair]
-    if math.isinf(max(squares)):
+    if max(squares) >= 1:  # an error as large as the median: anything may be true
         return Ratio(math.exp(middle), 0.0, math.inf)
     parts = sum(square**2 / one.freedom for square, one in zip(squares, pair, strict=True))
     freedom = sum(squares) ** 2 / parts if parts > 0 else math.inf

@@ -132,3 +132,5 @@ def test_slower_and_faster() -> None:
         ratio(Measured([0.0, 0.0]), Measured([1.0]))
     assert ratio(Measured(after), Measured([1.0])).verdict == "no difference"
     assert ratio(Measured([1.0, 1.0]), Measured([2.0, 2.0])).verdict == "faster"
+    hardly_ever_waited_for = Measured([1e-9] * 5 + [1.0] * 3)
+    assert ratio(hardly_ever_waited_for, Measured(before)).high == math.inf
