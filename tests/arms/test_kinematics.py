@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamvla_edge.runtime.arms.description import load_description
-from dreamvla_edge.runtime.arms.kinematics import Chain, Pose, chain_of, forward, inverse, jacobian
+from dreamvla_edge.runtime.arms.kinematics import (
+    Chain,
+    Pose,
+    chain_of,
+    forward,
+    inverse,
+    jacobian,
+    tool_position,
+)
 from dreamvla_edge.runtime.rotation import Array, axis_angle_from_matrix, matrix_from_axis_angle
 
 SO101 = chain_of(load_description("so101"))
@@ -32,6 +40,15 @@ def test_the_stretched_arm_is_where_the_model_says() -> None:
     pose = forward(SO101, np.zeros(5))
     np.testing.assert_allclose(pose.position, [0.39136, 0.0, 0.22647], atol=2e-5)
     np.testing.assert_allclose(pose.rotation[:, 2], [1, 0, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("arm", ["so101", "koch"])
+def test_the_position_alone_is_that_of_the_pose(arm: str, random: np.random.Generator) -> None:
+    """The guardian's limits of the workspace go by it."""
+    chain = chain_of(load_description(arm))
+    position = tool_position(chain)
+    for joints in (anywhere(random, chain) for _ in range(20)):
+        np.testing.assert_allclose(position(joints), forward(chain, joints).position, atol=1e-12)
 
 
 def test_the_jacobian_is_the_derivative_of_the_pose(random: np.random.Generator) -> None:
