@@ -127,7 +127,7 @@ def show_comparison(now: Profile, before: Profile, report: Report) -> dict[str, 
         ),
     )
     differences = unlike(now, before)
-    report.text(f"intervals hold {100 * COMPARED:.0f} %")
+    report.text(f"intervals hold {100 * COMPARED:g} %")
     if differences:
         report.text(f"mind that they differ in {'; '.join(differences)}")
     return {

@@ -99,6 +99,10 @@ def estimate(values: NDArray[np.float64], rhythm: Rhythm | None = None) -> Estim
     batches = np.array_split(np.arange(len(values)), min(BATCHES, len(values)))
     medians = [_median(values[batch], rhythm and rhythm.at(batch)) for batch in batches]
     error = float(np.std(medians, ddof=1)) / math.sqrt(len(medians))
+    if rhythm is not None:  # even where none came too late for it, one might have
+        share = 1 / len(values)
+        low, high = _quantiles(values, (0.5 - share, 0.5 + share), rhythm)
+        error = max(error, float(high - low) / 2)
     return Estimate(_median(values, rhythm), error, len(medians) - 1)
 
 

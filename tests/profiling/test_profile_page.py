@@ -11,7 +11,8 @@ import pytest
 
 from dreamvla_edge.cli.profile_charts import number
 from dreamvla_edge.cli.profile_page import page
-from dreamvla_edge.cli.profile_table import facts
+from dreamvla_edge.cli.profile_table import facts, show_comparison
+from dreamvla_edge.cli.report import Report
 from dreamvla_edge.runtime.errors import ProfileError
 from dreamvla_edge.runtime.profiler.profile import Profile, compare, load_profile, unlike
 from profiling.browser import laid_out
@@ -52,6 +53,14 @@ def test_what_is_said_beside_the_times() -> None:
     for part in ("21.5 W, 26.00 J per action", "45 °C before", "off", "2400 MB", "200 of 200"):
         assert part in told
     assert "does not tell" in silent and "cold start" not in silent
+
+
+def test_a_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile against itself: every stage, nothing told apart, and how sure that is."""
+    show_comparison(full(), full(), Report())
+    shown = capsys.readouterr().out
+    assert shown.count("1.000") == shown.count("no difference") > 10
+    assert "intervals hold 99.9 %" in shown and "mind" not in shown
 
 
 def test_a_document_comes_back(tmp_path: Path) -> None:

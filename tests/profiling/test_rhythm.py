@@ -7,7 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from dreamvla_edge.runtime.cameras.history import pairs
-from dreamvla_edge.runtime.profiler.intervals import Measured, median_interval, ratio, summary
+from dreamvla_edge.runtime.profiler.intervals import (
+    Measured,
+    median_interval,
+    ratio,
+    student_t,
+    summary,
+)
 from dreamvla_edge.runtime.profiler.rhythm import (
     Rhythm,
     evened,
@@ -126,6 +132,14 @@ def test_what_does_not_follow_the_rhythm_is_not_hidden() -> None:
     plain, found = summary(seconds.tolist()), summary(seconds.tolist(), rhythm)
     assert found.p50 == pytest.approx(plain.p50, abs=CYCLE_S)
     assert found.high - found.low > 0.7 * (plain.high - plain.low)
+
+
+def test_one_may_always_come_too_late() -> None:
+    """Of 50 that all kept to the cycle the median is not known exactly: one in 50 moves it."""
+    waits = CYCLE_S * np.random.default_rng(7).uniform(size=50)
+    found = summary((waits + READING_S).tolist(), of_the_cycle(waits))
+    half_s = student_t(0.975, 7) * CYCLE_S / 50
+    assert (found.high - found.low) / 2 == pytest.approx(half_s, rel=0.1)
 
 
 def test_two_runs_with_other_phases_agree() -> None:
