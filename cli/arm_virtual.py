@@ -47,10 +47,10 @@ def virtual(name: str, link: Path | None, log: Path | None, report: Report) -> N
         raise OutputError(f"{link} is no link", "a new name, or a link", "choose another --link")
     commands = 0
     with BusProcess(name, link=link, log=log) as bus:
-        report.text(bus.port)
-        report.document({"port": bus.port})
-        sys.stdout.flush()
         try:
+            report.text(bus.port)
+            report.document({"port": bus.port})
+            sys.stdout.flush()
             for line in sys.stdin:
                 if line.strip() == "quit":
                     break

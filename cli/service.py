@@ -52,9 +52,9 @@ class Service:
 
     def run(self) -> None:
         """Serves until it is interrupted."""
-        self._load()
-        notify(READY, status(self._line()))
-        try:
+        try:  # from the first: a signal may come while the policy loads or readiness is told
+            self._load()
+            notify(READY, status(self._line()))
             while True:
                 with self._changed:
                     self._changed.wait_for(lambda: self._wanted is not None, _BEAT_S)

@@ -173,6 +173,26 @@ def test_a_policy_that_does_not_load(
     assert "rx" not in desk.log.read_text()
 
 
+@pytest.mark.parametrize("moment", ["_load", "_line"])
+def test_a_signal_while_it_gets_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """While the policy loads or readiness is told: systemd hears that it stops."""
+
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    service = Service(BUNDLE, tmp_path / "robot.toml", "onnxruntime")
+    monkeypatch.setattr(service, moment, interrupted)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "n"))
+        systemd.settimeout(PATIENT_S)
+        with pytest.raises(KeyboardInterrupt):
+            service.run()
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
 class Gpu:
     """As much of a CudaDevice as loading an engine needs."""
 
