@@ -36,7 +36,7 @@ class Good(NamedTuple):
 def dreamvla(*arguments: object, **options: Any) -> Done:
     """Run `dreamvla` with these arguments to its end; stdout and stderr are pipes."""
     command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
 
 
 def in_process(*arguments: object) -> Done:
@@ -86,7 +86,7 @@ def on_terminal(*arguments: object, stdout: int | None = None) -> tuple[int, str
         env={**os.environ, "TERM": "xterm-256color"},
     )
     os.close(terminal)
-    code = program.wait(250)
+    code = program.wait(600)
     reader.join()
     os.close(master)
     return code, shown.decode().replace("\r\n", "\n")

@@ -23,7 +23,7 @@ from dreamvla_edge.sim.bus_process import BusProcess
 from dreamvla_edge.sim.writes import read_writes
 
 SO101 = load_description("so101")
-PATIENT_S = 40.0
+PATIENT_S = 120.0
 TORQUE = 40
 CAMERAS = '[cameras.primary]\nkind = "simulated"\n[cameras.wrist]\nkind = "simulated"\n'
 

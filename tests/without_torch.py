@@ -28,7 +28,7 @@ def run_without_torch(code: str, *arguments: str) -> subprocess.CompletedProcess
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
 

@@ -57,7 +57,7 @@ def run(cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """The benchmark in a process of its own."""
     program = [sys.executable, ROOT / "benchmarks" / "cpu_step.py"]
     options = ["--size", "small", "--json", "--rounds", "3", "--cache", cache, *more]
-    return subprocess.run([*program, *options], capture_output=True, text=True, timeout=280)
+    return subprocess.run([*program, *options], capture_output=True, text=True, timeout=600)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def run(name: str, *options: str) -> Any:
     """A benchmark's document."""
     program = [sys.executable, str(ROOT / "benchmarks" / name), "--json", *options]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

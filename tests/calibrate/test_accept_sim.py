@@ -93,7 +93,7 @@ def interrupted(arguments: list[object], played: int) -> tuple[int, str]:
         os.kill(worker, signal.SIGSTOP)
     program.send_signal(signal.SIGINT)
     try:
-        _, rest = program.communicate(timeout=30)  # all have ended that could write there
+        _, rest = program.communicate(timeout=120)  # all have ended that could write there
     except subprocess.TimeoutExpired:
         for process in (*workers, program.pid):
             os.kill(process, signal.SIGKILL)

@@ -47,7 +47,7 @@ def made(shipped: Bundle, seen: Seen, tmp_path_factory: pytest.TempPathFactory) 
 def checked(bundle: Bundle, processor: list[str]) -> tuple[int, dict[str, float]]:
     """Exit code of `benchmarks/saturation.py` on a processor, and what it found."""
     command = [*processor, sys.executable, ROOT / "benchmarks" / "saturation.py"]
-    done = subprocess.run([*command, bundle.path, "--json"], capture_output=True, timeout=250)
+    done = subprocess.run([*command, bundle.path, "--json"], capture_output=True, timeout=600)
     assert done.stdout, done.stderr.decode()
     found: dict[str, float] = json.loads(done.stdout)["errors"]
     return done.returncode, found

@@ -50,5 +50,5 @@ class PreloadedDevice:
             env=variables,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )

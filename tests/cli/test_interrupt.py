@@ -81,7 +81,7 @@ run(command, "command")
 def signalled(number: int, end: str) -> Done:
     """The end of that command."""
     command = [sys.executable, "-c", SIGNALLED, str(number), end]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("end", ["at once", "import"])
@@ -104,7 +104,7 @@ def test_nohup() -> None:
     ignored = f"import signal; signal.signal({signal.SIGHUP}, signal.SIG_IGN)\n"
     late = SIGNALLED.replace("signal.pause()", "click.echo('done')")
     command = [sys.executable, "-c", ignored + late, str(int(signal.SIGHUP)), "at once"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
@@ -125,5 +125,5 @@ def interrupted(stage: str, folder: Path, *arguments: object) -> tuple[set[str],
     time.sleep(0.05)  # into the stage
     seen = entries(folder)
     program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=60)
+    out, err = program.communicate(timeout=120)
     return seen, program.returncode, out, "".join([*lines, err])

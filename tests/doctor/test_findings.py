@@ -150,7 +150,7 @@ def test_programs_that_matter_are_known(
                     "-c",
                     f"until ls -l /proc/{running.pid}/fd | grep -q {patient.arm}; do :; done",
                 ],
-                timeout=20,
+                timeout=120,
             )
             assert waited.returncode == 0
             found = patient.findings()

@@ -132,7 +132,7 @@ def test_the_page_in_a_browser(evaluated: tuple[Path, dict], tmp_path: Path) -> 
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "HOME": str(tmp_path)},
     )
     assert "<h2>2 failures</h2>" in shown.stdout

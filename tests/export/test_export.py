@@ -138,7 +138,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(
     again = tmp_path / "another" / "name"
     again.parent.mkdir()
     command = [sys.executable, "-c", AGAIN, str(checkpoint), str(again)]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, timeout=600)
     assert {f.name for f in again.iterdir()} == {f.name for f in tiny.path.iterdir()}
     differ = [f.name for f in again.iterdir() if f.read_bytes() != tiny.file(f.name).read_bytes()]
     assert differ == []

@@ -59,7 +59,7 @@ class Bench:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=600,
         )
 
 

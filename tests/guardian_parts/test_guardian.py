@@ -30,7 +30,7 @@ from dreamvla_edge.sim.virtual_arm import start_positions, virtual_arm
 from dreamvla_edge.sim.virtual_bus import VirtualBus
 
 SO101 = load_description("so101")
-PATIENT_S = 30.0
+PATIENT_S = 120.0
 TORQUE, GOAL, MODEL, TEMPERATURE = 40, 42, 3, 63
 UPPER, OUTSIDE = 3299, 3400  # of servo 1
 

@@ -65,7 +65,7 @@ def laid_out(page: str, width: int, folder: Path) -> dict[str, Any]:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "HOME": str(folder)},
     )
     text = shown.stdout.rpartition('<pre id="found">')[2].partition("</pre>")[0]

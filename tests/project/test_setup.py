@@ -58,7 +58,7 @@ def setup(machine: Path) -> subprocess.CompletedProcess[str]:
     """Run the script with nothing but the machine's commands."""
     environment = {"PATH": str(machine / "bin"), "HOME": str(machine)}
     command = [str(machine / "bin" / "bash"), str(machine / "tools" / "setup.sh")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def installs(machine: Path) -> int:

@@ -72,7 +72,7 @@ class Person:
         """Ctrl-C, if the program still runs: the arm's guardian ends with it."""
         if self.program.poll() is None:
             self.program.send_signal(signal.SIGINT)
-            self.program.communicate(timeout=60)
+            self.program.communicate(timeout=120)
 
     def press(self, key: str) -> None:
         """One key."""
@@ -95,7 +95,7 @@ class Person:
     def leave(self) -> str:
         """Quits; what the program printed."""
         self.press("q")
-        said, errors = self.program.communicate(timeout=60)
+        said, errors = self.program.communicate(timeout=120)
         assert self.program.returncode == 0, errors.decode()
         return said.decode()
 
@@ -182,7 +182,7 @@ def test_a_leader_elsewhere_is_refused(bus: BusProcess, robot: Path, tmp_path: P
         place(leader, 2, 2048 - 400)
         person = Person(robot, tmp_path / "demos", "--leader", leader.port)
         person.press("\n")
-        _, errors = person.program.communicate(timeout=60)
+        _, errors = person.program.communicate(timeout=120)
         assert person.program.returncode == 8
         assert "shoulder_lift is 0.6" in cure_of(errors.decode())[0]
         assert float(bus.command("position 2")) == pytest.approx(2048, abs=3)

@@ -66,7 +66,7 @@ class Talk:
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, and what it printed since."""
-        out, error = self.process.communicate(timeout=30)
+        out, error = self.process.communicate(timeout=120)
         return self.process.returncode, out.decode(), error.decode()
 
 

@@ -208,7 +208,7 @@ def test_a_virtual_arm_in_the_foreground(tmp_path: Path) -> None:
             process.stdin.write(line + "\n")
             process.stdin.flush()
             assert process.stdout.readline().startswith(answer)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     assert not link.exists()
     assert '"start"' in (tmp_path / "log").read_text().splitlines()[0]
 

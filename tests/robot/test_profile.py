@@ -193,7 +193,7 @@ def test_beside_a_run(desk: Desk) -> None:
     assert told["stages"]["end to end"]["p50"] >= told["stages"]["vision"]["p50"] > 0
     assert told["guardian"]["cycles"] > 50
     run.type("q\n")
-    code = run.program.wait(40)
+    code = run.program.wait(120)
     assert code == 0
 
 
