@@ -19,8 +19,8 @@ def played(
     """Success of each (name, bundle, sampler) with its interval, and less the first one's."""
     asked, logs = trials(range(_FIRST_SEED, _FIRST_SEED + episodes)), []
     for number, (_, bundle, sampler) in enumerate(candidates):
-        log = Log(folder / f"finalist-{number}")
-        evaluate(Candidate(bundle, sampler), asked, log, workers, lambda _done, _of: None)
+        with Log(folder / f"finalist-{number}") as log:
+            evaluate(Candidate(bundle, sampler), asked, log, workers, lambda _done, _of: None)
         logs.append(log)
     return [
         {"name": name, **summary(log.done)["success"], **comparison(log.done, logs[0].done)}

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from dreamvla_edge.runtime.bundle import sha256
 from dreamvla_edge.runtime.errors import AcceptanceError, GuardianError, OutputError
 from dreamvla_edge.runtime.manifest import MANIFEST_NAME
+
+from .dialogue import fresh_line, say
 
 if TYPE_CHECKING:
     from dreamvla_edge.runtime.bundle import Bundle
@@ -93,8 +93,8 @@ def tried(
     verdicts = Verdicts(verdicts_file, {**hashes, "instruction": instruction})
     for trial, who in open_trials(count, verdicts):
         done = len(verdicts.said)
-        _say(f"trial {done + 1} of {2 * count}: set the scene up, then Enter (q ends)")
-        if click.getchar() in "qQ":
+        begin = f"trial {done + 1} of {2 * count}: set the scene up, then Enter (q Enter ends)"
+        if fresh_line(begin).lower() == "q":
             break
         verdict = _judged(bundles[who], robot_file, instruction, report)
         if verdict is None:
@@ -137,14 +137,9 @@ def _judged(bundle: Bundle, robot_file: Path, instruction: str, report: Report) 
             with suppress(GuardianError):  # it has ended, and so does the trial
                 parts.watch.order(Order.STOP, "stopped at the keyboard")
 
-        _say(_KEYS)
         with Keyboard(stop, keys) as keyboard:
+            say(_KEYS)
             return _watch(keyboard, parts)
-
-
-def _say(line: str) -> None:
-    """To the person, also where a program reads stdout."""
-    click.echo(line, err=True)
 
 
 def _watch(keyboard: Keyboard, parts: Session) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import termios
 
 import click
 
@@ -30,6 +31,14 @@ def line() -> str:
             raise click.Abort
         typed += byte
     return typed.decode(errors="replace").strip()
+
+
+def fresh_line(question: str) -> str:
+    """The line that is typed after a question; what was typed before it does not answer it."""
+    if os.isatty(0):
+        termios.tcflush(0, termios.TCIFLUSH)
+    say(question)
+    return line()
 
 
 def confirmed(question: str) -> bool:

@@ -144,13 +144,14 @@ def _evaluated(
             "a new folder, or trials of this one to go on with",
             "give another folder with -o",
         )
-    log = Log(folder)
-    mark.write_text(identity)
-    return log, evaluate(
-        *(candidate, asked, log, workers),
-        lambda n, all_: report.progress(f"{bundle}: {n} of {all_}"),
-        ray,
-    )
+    with Log(folder) as log:
+        mark.write_text(identity)
+        times_s = evaluate(
+            *(candidate, asked, log, workers),
+            lambda n, all_: report.progress(f"{bundle}: {n} of {all_}"),
+            ray,
+        )
+    return log, times_s
 
 
 def _show(document: dict[str, Any], report: Report) -> None:

@@ -67,7 +67,8 @@ class Keyboard:
     """Reads the terminal in a thread; without a terminal there are no keys.
 
     stop: called in that thread when the stop key is pressed: it waits for nobody. at_once: keys
-    that need no Enter. line: what has been typed so far.
+    that need no Enter. line: what has been typed so far. Say which keys there are in the context:
+    of what was typed before it, only stop counts.
     """
 
     def __init__(self, stop: Callable[[], None], at_once: Mapping[str, Key] | None = None) -> None:
@@ -80,7 +81,11 @@ class Keyboard:
         """Takes the terminal: characters come at once and are not echoed."""
         if self._terminal:
             self._before = termios.tcgetattr(sys.stdin)
-            tty.setcbreak(sys.stdin)
+            tty.setcbreak(sys.stdin, termios.TCSADRAIN)  # a flush would drop a stop
+            while select.select([sys.stdin], [], [], 0)[0] and (typed := self._read()):
+                self._type(typed)
+            self.line = ""
+            self.take()
             self._thread = threading.Thread(target=self._run, name="keyboard", daemon=True)
             self._thread.start()
         return self
@@ -101,19 +106,24 @@ class Keyboard:
         return keys
 
     def _run(self) -> None:
-        descriptor = sys.stdin.fileno()
         while not self._ended.is_set():
-            if not select.select([descriptor], [], [], 0.1)[0]:
+            if not select.select([sys.stdin], [], [], 0.1)[0]:
                 continue
-            try:
-                data = os.read(descriptor, 1024)
-            except OSError:
-                data = b""
-            if not data:  # the terminal is gone: SIGHUP ends the run
+            typed = self._read()
+            if not typed:  # the terminal is gone: SIGHUP ends the run
                 return
-            for character in data.decode(errors="ignore"):
-                self.line, key = read_key(self.line, character, self._at_once)
-                if key is not None and key.action == "stop":
-                    self._stop()
-                if key is not None:
-                    self._keys.put(key)
+            self._type(typed)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(sys.stdin.fileno(), 1024)
+        except OSError:
+            return b""
+
+    def _type(self, typed: bytes) -> None:
+        for character in typed.decode(errors="ignore"):
+            self.line, key = read_key(self.line, character, self._at_once)
+            if key is not None and key.action == "stop":
+                self._stop()
+            if key is not None:
+                self._keys.put(key)

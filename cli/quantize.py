@@ -114,6 +114,7 @@ def command(
     from dreamvla_edge.runtime.samplers.named import replacement
 
     from .accept_robot import tried
+    from .keyboard import has_keys
     from .written import require_free
 
     check_output(output, force)
@@ -128,6 +129,12 @@ def command(
             f"--libero {libero} with --accept {accept}",
             "--accept sim, which is what plays in LIBERO",
             "add --accept sim, or leave --libero out",
+        )
+    if accept == "robot" and not has_keys():
+        raise WrongUsage(
+            "--accept robot without a terminal, or in its background",
+            "a person at the keyboard, who stops the arm and says what was done",
+            "give the command in a terminal",
         )
     if picture is not None:
         require_free(picture, force)

@@ -152,7 +152,6 @@ def _drive(parts: Session, seconds: float | None, report: Report) -> Status:
 
     joints = tuple(joint.name for joint in parts.description.joints)
     status = Status(parts.base, joints, parts.guardian.output.strip())
-    report.text(KEYS if has_keys() else "running; Ctrl-C ends")
     end_s = float("inf") if seconds is None else time.monotonic() + seconds
     shown_s = 0.0
 
@@ -161,6 +160,7 @@ def _drive(parts: Session, seconds: float | None, report: Report) -> Status:
             parts.watch.order(Order.STOP, "stopped at the keyboard")
 
     with Keyboard(stop) as keyboard:
+        report.text(KEYS if has_keys() else "running; Ctrl-C ends")
         while time.monotonic() < end_s and _obey(keyboard, parts):
             decision = parts.pilot.step()
             if decision is not None:

@@ -21,13 +21,13 @@ def place_of(bundle: Bundle, folder: Path) -> Path:
 
 def played_before(bundle: Bundle, folder: Path, asked: Sequence[Asked], end: str = "done") -> None:
     """As an earlier run leaves it."""
-    log = Log(place_of(bundle, folder), motions=False)
-    for one in asked:
-        trial = Trial(
-            **{"family": one.family, "seed": one.seed, "instruction": "", "end": end},
-            **{"steps": 1, "flips": 0, "shake": 0.0, "collisions": 0, "actions": ""},
-        )
-        log.add(one, Played(trial, np.zeros(0)))
+    with Log(place_of(bundle, folder), motions=False) as log:
+        for one in asked:
+            trial = Trial(
+                **{"family": one.family, "seed": one.seed, "instruction": "", "end": end},
+                **{"steps": 1, "flips": 0, "shake": 0.0, "collisions": 0, "actions": ""},
+            )
+            log.add(one, Played(trial, np.zeros(0)))
 
 
 def lines(bundle: Bundle, folder: Path) -> list[Asked]:

@@ -44,12 +44,12 @@ def evaluated(run: Path, episodes: int, workers: int, controls: bool) -> Log:
         export(run / WEIGHTS, bundle, DATA_SET)
     seeds = range(TRAINING, TRAINING + episodes)
     asked = trials(seeds) + (trials(seeds[:_CONTROLS], tuple(CONTROLS)) if controls else [])
-    log = Log(run / "evaluation")
 
     def tell(done: int, of: int) -> None:
         print(f"\r{run.name}: {done} of {of} trials", end="", file=sys.stderr, flush=True)
 
-    evaluate(Candidate(bundle), asked, log, workers, tell)
+    with Log(run / "evaluation") as log:
+        evaluate(Candidate(bundle), asked, log, workers, tell)
     print(file=sys.stderr)
     log.done = {trial: log.done[trial] for trial in asked}
     return log

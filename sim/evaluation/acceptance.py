@@ -52,11 +52,11 @@ def _played(
     progress: Callable[[str], None],
 ) -> Done:
     """What was asked and nothing else, also where the log holds more."""
-    log = Log(folder / sha256(bundle.file(MANIFEST_NAME))[:12], motions=False)
+    with Log(folder / sha256(bundle.file(MANIFEST_NAME))[:12], motions=False) as log:
 
-    def tell(done: int, of: int) -> None:
-        successes = sum(log.done[one].success for one in asked if one in log.done)
-        progress(f"{name}: {done} of {of} trials, {successes} successes")
+        def tell(done: int, of: int) -> None:
+            successes = sum(log.done[one].success for one in asked if one in log.done)
+            progress(f"{name}: {done} of {of} trials, {successes} successes")
 
-    evaluate(Candidate(bundle.path), asked, log, workers, tell)
+        evaluate(Candidate(bundle.path), asked, log, workers, tell)
     return {one: log.done[one] for one in asked}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +17,7 @@ import numpy as np
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.bundle import open_bundle
+from dreamvla_edge.runtime.errors import OutputError
 from dreamvla_edge.runtime.policy import Policy
 from dreamvla_edge.runtime.samplers.named import replacement
 from dreamvla_edge.sim.demo import ARM
@@ -130,29 +131,50 @@ class Log:
 
     motions: whether failures leave their motion too, which takes megabytes in LIBERO. A line that
     was cut off does not count. Times are not kept: they differ from run to run.
+
+    Use as a context: only one at a time adds trials to a folder, and another one, in whatever
+    program, gets OutputError. `done` can be read afterwards.
     """
 
     def __init__(self, folder: Path, motions: bool = True) -> None:
         self._folder, self._motions = folder, motions
-        self._file = folder / TRIALS
         folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / TRIALS).open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise OutputError(
+                f"another program adds trials to {folder}",
+                "one program at a time",
+                "wait until it is done, or give another folder",
+            ) from error
         self.done: dict[Asked, Trial] = {}
-        written = self._file.read_bytes() if self._file.exists() else b""
+        self._file.seek(0)
+        written = self._file.read()
         whole = written[: written.rfind(b"\n") + 1]
         for line in whole.splitlines():
             found = json.loads(line)
             trial = msgspec.convert(found["trial"], Trial)
             self.done[Asked(trial.family, trial.seed, found["who"])] = trial
         if whole != written:
-            os.truncate(self._file, len(whole))
+            self._file.truncate(len(whole))
+
+    def __enter__(self) -> Log:
+        """Is alone since it was made."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets others go on."""
+        self._file.close()
 
     def add(self, asked: Asked, played: Played) -> None:
         """Writes a trial down."""
         if self._motions and not played.trial.success and asked.who == POLICY:
             np.savez_compressed(self.motion(played.trial), motion=played.motion)
-        with self._file.open("a") as file:
-            line = {"who": asked.who, "trial": msgspec.to_builtins(played.trial)}
-            print(json.dumps(line), file=file)
+        line = {"who": asked.who, "trial": msgspec.to_builtins(played.trial)}
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
         self.done[asked] = played.trial
 
     def motion(self, trial: Trial) -> Path:

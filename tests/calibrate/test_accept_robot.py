@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import cure_of, dreamvla
 from desk import Desk
 from dreamvla_edge.cli.accept_robot import Verdicts, open_trials, tried
 from dreamvla_edge.cli.exit_codes import EXIT_CODES
@@ -61,6 +62,16 @@ def test_what_hardly_succeeds_accepts_nothing(done: int, accepted: bool, tmp_pat
         return
     with pytest.raises(AcceptanceError, match=f"itself did {done} of 100 on the robot"):
         tried(*asked)
+
+
+def test_nobody_to_judge(desk: Desk, recordings: Path, tmp_path: Path) -> None:
+    """Without a terminal nothing is moved, read or written."""
+    asked = ["--preset", "cpu", "--accept", "robot", "--robot", desk.robot]
+    asked += ["--instruction", "lift the red block"]
+    done = dreamvla("quantize", "demo", recordings, "-o", tmp_path / "made", *asked)
+    found, _, cure = cure_of(done.stderr)
+    assert done.returncode == EXIT_CODES["WrongUsage"] and "without a terminal" in found
+    assert "in a terminal" in cure and "rx" not in desk.log.read_text()
 
 
 def test_the_arm_is_judged_at_the_keyboard(desk: Desk, recordings: Path, tmp_path: Path) -> None:

@@ -167,4 +167,22 @@ def test_a_shuffled_instruction_is_of_another_family() -> None:
 
 def test_a_log_of_nothing(tmp_path: Path) -> None:
     """A new folder holds no trials."""
-    assert Log(tmp_path / "new").done == {}
+    with Log(tmp_path / "new") as log:
+        assert log.done == {}
+
+
+def test_two_programs_in_one_folder(
+    evaluated: tuple[Path, dict], untrained: Path, tmp_path: Path
+) -> None:
+    """The second one is refused and nothing is changed; afterwards it goes on there."""
+    out = tmp_path / "out"
+    shutil.copytree(evaluated[0], out)
+    before = (out / TRIALS).read_bytes()
+    with Log(out):
+        refused = dreamvla("eval", untrained, "--seeds", SEEDS, "-o", out)
+        found, _, cure = cure_of(refused.stderr)
+        assert refused.returncode == 9 and str(out) in found and "another folder" in cure
+        assert refused.stdout == ""
+    done = dreamvla("eval", untrained, "--seeds", SEEDS, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert (out / TRIALS).read_bytes() == before

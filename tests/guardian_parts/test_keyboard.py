@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamvla_edge.cli.keyboard import Key, read_key
+from desk import until
+from dreamvla_edge.cli.keyboard import Key, Keyboard, read_key
 
 
 def typed(text: str) -> list[Key]:
@@ -50,3 +55,29 @@ def test_whatever_is_typed(text: str) -> None:
         assert (key.action == "instruct") == bool(key.text)
         assert key.text == key.text.strip() and "\n" not in key.text
     assert typed(text + "\n ")[-1] == Key("stop")
+
+
+@pytest.mark.parametrize("before", [b"", b"lift it\ny\nq\nope", b"lift it\ny\n ", b"op\x1b"])
+def test_what_was_typed_before(before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run is prepared: a stop is a stop, nothing else counts."""
+    master, terminal = pty.openpty()
+    stops: list[bool] = []
+    keys: list[Key] = []
+    with open(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        os.write(master, before)
+        echo = before.replace(b"\n", b"\r\n").replace(b"\x1b", b"^[")
+        while echo:  # then the terminal has it
+            echo = echo.removeprefix(os.read(master, len(echo)))
+        with Keyboard(lambda: stops.append(True), {"y": Key("verdict", "y")}) as keyboard:
+            assert len(stops) == sum(before.count(key) for key in (b"\n ", b"\x1b"))
+            stops.clear()
+            os.write(master, b"yc\n\x1b")
+
+            def heard() -> bool:
+                keys.extend(keyboard.take())
+                return len(keys) >= 3
+
+            until(heard)
+        assert keys == [Key("verdict", "y"), Key("clear"), Key("stop")] and stops == [True]
+    os.close(master)

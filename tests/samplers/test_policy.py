@@ -82,8 +82,8 @@ def test_evaluation_with_another_sampler(tmp_path: Path) -> None:
     asked = trials(range(500_000, 500_002))
     found = {}
     for name, workers in ((None, 1), ("ddim-2", 1), ("ddim-2", 2)):
-        log = Log(tmp_path / f"{name}-{workers}")
-        evaluate(Candidate(BUNDLE, name), asked, log, workers, lambda done, of: None)
+        with Log(tmp_path / f"{name}-{workers}") as log:
+            evaluate(Candidate(BUNDLE, name), asked, log, workers, lambda done, of: None)
         found[name, workers] = [log.done[trial].actions for trial in asked]
     assert found["ddim-2", 1] == found["ddim-2", 2] != found[None, 1]
 

@@ -36,14 +36,14 @@ def runs(tmp_path: Path) -> Path:
 
 def log(folder: Path, every: int, who: str = "policy") -> Log:
     """Trials of which one in so many is done."""
-    found = Log(folder)
-    for number, asked in enumerate(trials(SEEDS, (who,))):
-        end = "time" if number % every else "done"
-        trial = Trial(
-            **{"family": asked.family, "seed": asked.seed, "instruction": "do it", "end": end},
-            **{"steps": 9, "flips": 0, "shake": 1.0, "collisions": 0, "actions": "x"},
-        )
-        found.add(asked, Played(trial, np.zeros((1, 3))))
+    with Log(folder) as found:
+        for number, asked in enumerate(trials(SEEDS, (who,))):
+            end = "time" if number % every else "done"
+            trial = Trial(
+                **{"family": asked.family, "seed": asked.seed, "instruction": "do it", "end": end},
+                **{"steps": 9, "flips": 0, "shake": 1.0, "collisions": 0, "actions": "x"},
+            )
+            found.add(asked, Played(trial, np.zeros((1, 3))))
     return found
 
 
