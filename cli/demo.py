@@ -149,9 +149,15 @@ def _require_parity(bundle: Bundle, task: Told, report: Report) -> None:
 
     from .demo_parity import released_parity
 
+    if not task.decisions:
+        raise ParityError(
+            f"no step was decided within {task.time_s:.1f} s, so none could be compared",
+            "a first task of some steps",
+            "give more --seconds, or a machine that is less busy",
+        )
     report.progress("replaying steps of the first task with the released loop")
     errors = released_parity(bundle, task.decisions, task.instruction)
-    parity = max(errors.values(), default=float("nan"))
+    parity = max(errors.values())
     steps = ", ".join(str(step + 1) for step in errors)
     report.text(f"steps {steps} replayed with the released loop: within {parity:.1e} of it")
     report.document({"parity": parity, "parity_by_step": errors})

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamvla_edge.demo import DATA_SET, WEIGHTS
 from dreamvla_edge.export.data_set import load_data_set
 from dreamvla_edge.runtime.bundle import TOKENIZER_NAME, Bundle
 from dreamvla_edge.runtime.cameras import open_camera
+from dreamvla_edge.runtime.cameras.camera_pair import Sight
 from dreamvla_edge.runtime.cameras.source import CameraSource
 from dreamvla_edge.runtime.pilot.pilot import Decision
 from dreamvla_edge.runtime.policy import ACTION_VALUES, Policy
@@ -67,18 +69,26 @@ def released_parity(
     tokens = torch.from_numpy(Tokenizer(bundle.file(TOKENIZER_NAME))(instruction)[0]).long()
     window, last = manifest.network.window, len(decisions) - 1
     errors = {}
-    for number, decision in enumerate(decisions):
-        step, sight = decision.step, decision.sight
-        if step.first:
-            released = ReleasedLoop(network)
+
+    def seen(
+        sight: Sight, state: NDArray[np.float32]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         pictures = (sight.primary.image, sight.wrist.image)
         frames = zip(pictures, manifest.specification.cameras, strict=True)
         images = np.stack([preprocess(f, camera, manifest.preprocessing) for f, camera in frames])
-        seen = (tokens, torch.from_numpy(images), torch.from_numpy(step.state))
+        return tokens, torch.from_numpy(images), torch.from_numpy(state)
+
+    for number, decision in enumerate(decisions):
+        step = decision.step
+        if step.first:
+            released = ReleasedLoop(network)
+        for sight, shown in zip(decision.sights[:-1], step.before, strict=True):
+            released.observe(*seen(sight, shown.state))
+        sight = decision.sights[-1]
         if number in (0, window // 2, window, last):
             noise = torch.from_numpy(step.noise).expand(window, -1, -1)
-            golden = released.act(*seen, noise).numpy()
+            golden = released.act(*seen(sight, step.state), noise).numpy()
             errors[number] = relative_error(step.chunk, golden)
         else:
-            released.observe(*seen)
+            released.observe(*seen(sight, step.state))
     return errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,13 @@ _NEXT_FRAME_S, _PAUSE_S = 0.002, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """One step: what was seen and what became of it; sequence: of the command that was sent."""
+    """One step: what was seen and what became of it.
 
-    sight: Sight
+    sights: those of `step.before`, then the one that was decided upon; sequence: of the command
+    that was sent.
+    """
+
+    sights: tuple[Sight, ...]
     step: Step
     sequence: int
 
@@ -124,8 +129,7 @@ class Pilot:
             return None
         first = not self._pace.begun
         self._pace.taken(now_s)
-        before = tuple(self._observe(sight) for sight in sights[:-1])
-        decision = self._decide(sights[-1], before, first)
+        decision = self._decide(sights, first)
         if self._pace.took(time.monotonic() - now_s):
             self._pausing = True
         return decision
@@ -142,9 +146,9 @@ class Pilot:
             self._recorder.frame("primary", sight.primary.image, sight.primary.stamp_s)
             self._recorder.frame("wrist", sight.wrist.image, sight.wrist.stamp_s)
 
-    def _decide(
-        self, sight: Sight, before: tuple[Observation, ...], first: bool
-    ) -> Decision | None:
+    def _decide(self, sights: Sequence[Sight], first: bool) -> Decision | None:
+        *earlier, sight = sights
+        before = tuple(map(self._observe, earlier))
         begin_s = time.monotonic()
         self._observed_ns = observed_ns = _moment_ns(sight)
         report = self._watch.report_at(observed_ns)  # now: after the policy it may be forgotten
@@ -190,7 +194,7 @@ class Pilot:
             self._recorder.step(step)
         if self._ring is not None:
             self._ring.note(sequence, step.spans)
-        return Decision(sight, step, sequence)
+        return Decision(tuple(sights), step, sequence)
 
     def _noise(self) -> NDArray[np.float32] | None:
         """Drawn here, not in the policy: a recording keeps it, so that a replay can be exact."""
