@@ -20,6 +20,7 @@ PACKAGES = ("dreamvla_edge.runtime.backends", "dreamvla_edge.deploy")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checker's memory of everything else, as `make check` left it, for us to write to."""
+    subprocess.run([sys.executable, ROOT / "tools" / "typeview.py"], check=True)
     copy = tmp_path_factory.mktemp("mypy") / "cache"
     if (ROOT / ".mypy_cache").exists():
         shutil.copytree(ROOT / ".mypy_cache", copy)
