@@ -9,6 +9,7 @@ additions of the same size, measured apart: ONNX Runtime leaves small ones to on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -42,59 +43,76 @@ class Measured(NamedTuple):
 
 
 class Probes:
-    """Times of products and additions by shape, each measured once.
+    """Shortest times of products and additions by shape, in as many looks as were taken.
 
     threads: of ONNX Runtime; clock: `time.perf_counter`, or the processor's; seconds: of
-    repetitions for each shape.
+    repetitions for each shape and look.
     """
 
     def __init__(self, threads: int, clock: Callable[[], float], seconds: float) -> None:
         self._threads, self._clock, self._seconds = threads, clock, seconds
-        self._found: dict[tuple[int, ...], float] = {}
-        self._shares: dict[int, float] = {}
+        self._products: dict[_Shape, float] = {}
+        self._additions: dict[tuple[int, int], float] = {}
         self._random = np.random.default_rng(0)
 
+    def look(self, works: Sequence[Work]) -> None:
+        """Measures everything that these uses need, each shape once."""
+        for shape in {_shape(one, work) for work in works for one in work.products}:
+            seconds = shortest(self._product(shape), self._clock, self._seconds)
+            self._products[shape] = min(seconds, self._products.get(shape, math.inf))
+        for count in {_addition(work) for work in works} if self._threads > 1 else ():
+            values = self._some(1, count)
+            for threads in (self._threads, 1):
+                seconds = shortest(additions(values, threads), self._clock, self._seconds)
+                known = self._additions.get((count, threads), math.inf)
+                self._additions[count, threads] = min(seconds, known)
+
     def products_s(self, work: Work) -> float:
-        """Of all products of a use."""
-        return sum(one.count * self._one_s(one, work.weight_mb * 1e6) for one in work.products)
+        """Of all products of a use that was looked at."""
+        shapes = ((one.count, _shape(one, work)) for one in work.products)
+        return sum(count * self._products[shape] / shape.together for count, shape in shapes)
 
     def share(self, work: Work) -> float:
         """Of the time on one thread, what additions of the mean size of a use's kernels take."""
         if self._threads == 1:
             return 1.0
-        count = max(1, round(work.activation_mb * 1e6 / work.kernels / _ADDITION_BYTES))
-        if count not in self._shares:
-            values = self._some(1, count)
-            many, one = (
-                shortest(additions(values, threads), self._clock, self._seconds)
-                for threads in (self._threads, 1)
-            )
-            self._shares[count] = min(1.0, many / one)
-        return self._shares[count]
+        count = _addition(work)
+        return min(1.0, self._additions[count, self._threads] / self._additions[count, 1])
 
-    def _one_s(self, one: Product, weight_bytes: float) -> float:
-        size = 4 * one.inner * one.columns
-        if one.weights:
-            together = int(min(weight_bytes, _ENOUGH_BYTES) / size)
-        else:
-            together = -min(one.count, _MOST_PAIRS)  # told apart from weights by its sign
-        together = min(together or 1, _MOST_WEIGHTS)
-        key = (one.rows, one.inner, one.columns, together)
-        if key not in self._found:
-            self._found[key] = self._measured(one, together) / abs(together)
-        return self._found[key]
-
-    def _measured(self, one: Product, together: int) -> float:
-        left, right = (one.rows, one.inner), (one.inner, one.columns)
-        if together < 0:
-            run = pair(self._some(-together, *left), self._some(-together, *right), self._threads)
-        else:
-            weights = [self._some(*right) for _ in range(together)]
-            run = product(self._some(*left), weights, self._threads)
-        return shortest(run, self._clock, self._seconds)
+    def _product(self, shape: _Shape) -> Callable[[], object]:
+        left, right = (shape.rows, shape.inner), (shape.inner, shape.columns)
+        if not shape.weights:
+            several = (self._some(shape.together, *one) for one in (left, right))
+            return pair(*several, self._threads)
+        weights = [self._some(*right) for _ in range(shape.together)]
+        return product(self._some(*left), weights, self._threads)
 
     def _some(self, *shape: int) -> Any:
         return self._random.standard_normal(shape, np.float32)
+
+
+class _Shape(NamedTuple):
+    """Products that are measured together: with different weights, or pairs of two inputs."""
+
+    rows: int
+    inner: int
+    columns: int
+    weights: bool
+    together: int
+
+
+def _shape(one: Product, work: Work) -> _Shape:
+    if one.weights is not None:
+        size = 4 * one.inner * one.columns
+        together = int(min(work.weight_mb * 1e6, _ENOUGH_BYTES) / size)
+        together = min(max(1, together), _MOST_WEIGHTS)
+    else:
+        together = min(one.count, _MOST_PAIRS)
+    return _Shape(one.rows, one.inner, one.columns, one.weights is not None, together)
+
+
+def _addition(work: Work) -> int:
+    return max(1, round(work.activation_mb * 1e6 / work.kernels / _ADDITION_BYTES))
 
 
 def fitted(measured: Sequence[Measured]) -> Costs:
@@ -136,11 +154,11 @@ def additions(values: Any, threads: int) -> Callable[[], object]:
 
 
 def shortest(run: Callable[[], object], clock: Callable[[], float], seconds: float) -> float:
-    """Shortest of the repetitions by a clock [s], at least three, after one that does not count."""
+    """Shortest of the repetitions by a clock [s], at least one, after one that does not count."""
     run()
-    found, count, end = float("inf"), 0, time.perf_counter() + seconds
-    while count < 3 or time.perf_counter() < end:
+    found, end = math.inf, time.perf_counter() + seconds
+    while found == math.inf or time.perf_counter() < end:
         start = clock()
         run()
-        found, count = min(found, clock() - start), count + 1
+        found = min(found, clock() - start)
     return found

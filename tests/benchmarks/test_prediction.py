@@ -52,7 +52,25 @@ def test_threads_that_help_nothing(host_model: ModuleType) -> None:
     probes = host_model.Probes(1, time.perf_counter, 0.02)
     assert probes.share(small) == probes.share(large) == 1.0
     probes = host_model.Probes(2, time.perf_counter, 0.05)
+    probes.look([small, large])
     assert probes.share(small) > 0.9 and 0 < probes.share(large) <= 1
+
+
+def test_the_shortest_of_all_looks_counts(
+    host_model: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of products with different weights and of pairs, each for itself."""
+    found = iter([8.0, 9.0, 4.0, 10.0, 5.0, 9.5])
+    monkeypatch.setattr(host_model, "shortest", lambda *_: next(found))
+    linear, pair = Product(3, 4, 5, 7, "fp32", "fp32"), Product(3, 4, 5, 20, "fp32", None)
+    both = [Work((one,), 1e-3, 0, 1.0, 10) for one in (linear, pair)]
+    probes = host_model.Probes(1, time.perf_counter, 0.0)
+    for _ in range(3):
+        for one in both:
+            probes.look([one])
+    # A kilobyte holds twelve weights of 4 x 5; sixteen pairs are measured together.
+    assert probes.products_s(both[0]) == pytest.approx(7 * 4.0 / 12)
+    assert probes.products_s(both[1]) == pytest.approx(20 * 9.0 / 16)
 
 
 def test_a_cost_is_never_below_zero(host_model: ModuleType) -> None:
