@@ -78,6 +78,7 @@ def test_it_was_told_what_the_seed_says(demo: dict[str, Any]) -> None:
     assert (task["family"], task["seed"]) == (asked.family, SEED)
     assert task["instruction"] == draw(FAMILIES[asked.family], SEED, 5).instruction
     assert demo["success"] == {"done": int(task["done"]), "tasks": 1}
+    assert 0 < task["time_s"] < 4.5
     assert task["done"] or task["time_s"] >= 3
 
 
