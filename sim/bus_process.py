@@ -167,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with contextlib.ExitStack() as stack:
         log = None
         if options.log is not None:

@@ -151,6 +151,8 @@ class Servo(ABC):
 
     def measure(self, address: int, value: int, size: int = 2) -> None:
         """Sets a measured register, unless it was set by hand."""
+        if value == self._shown[address]:
+            return  # most are the same for seconds: nothing to do, by hand or not
         if self.word(address, size) == self._shown[address]:
             self.put(address, value, size)
             self._shown[address] = self.word(address, size)

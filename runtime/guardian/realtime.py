@@ -44,6 +44,7 @@ def ask(wanted: bool = True) -> Granted:
     refused = []
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         fifo = True
     except OSError as error:
         fifo = False
