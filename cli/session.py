@@ -18,9 +18,16 @@ from dreamvla_edge.runtime.arms.description import ArmDescription
 from dreamvla_edge.runtime.arms.kinematics import chain_of
 from dreamvla_edge.runtime.bundle import Bundle
 from dreamvla_edge.runtime.cameras.camera_pair import CameraPair, Sight
-from dreamvla_edge.runtime.errors import ArmError, GuardianError, ObservationError, RobotError
+from dreamvla_edge.runtime.errors import (
+    ArmError,
+    GuardianError,
+    LatencyError,
+    ObservationError,
+    RobotError,
+)
 from dreamvla_edge.runtime.guardian.client import Client
 from dreamvla_edge.runtime.guardian.message import Order, State, readable
+from dreamvla_edge.runtime.guardian.plan import HORIZON_S
 from dreamvla_edge.runtime.guardian.process import GuardianProcess
 from dreamvla_edge.runtime.guardian.report import reading_of
 from dreamvla_edge.runtime.manifest import contract_sha256
@@ -132,6 +139,12 @@ def session(
         period_s = 1 / (wishes.rate_hz or manifest.specification.action.rate_hz)
         chunk = manifest.network.action_steps
         base = choose(wishes.time_base, steps_s, period_s, chunk, wishes.speed)
+        if base.period_s > HORIZON_S:
+            raise LatencyError(
+                f"one step of the data set would take {base.period_s:.1f} s here",
+                f"at most {HORIZON_S:g} s: the guardian follows nothing further ahead",
+                "use a faster device, or a bundle that takes less time (`dreamvla quantize`)",
+            )
         progress("starting the guardian")
         guardian = stack.enter_context(
             GuardianProcess(

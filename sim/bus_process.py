@@ -55,6 +55,7 @@ from tempfile import TemporaryDirectory
 
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.errors import ArmError
+from dreamvla_edge.runtime.guardian.realtime import keep_to_one_core
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.fault import Fault
 from dreamvla_edge.sim.virtual_arm import virtual_arm
@@ -167,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        keep_to_one_core()  # the guardian's: the policy has the others, as beside real servos
     with contextlib.ExitStack() as stack:
         log = None
         if options.log is not None:

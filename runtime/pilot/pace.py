@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 
 from dreamvla_edge.runtime.cameras.history import steps_due
+from dreamvla_edge.runtime.guardian.plan import HORIZON_S
 
 from .time_base import SPARE, TimeBase
 
@@ -41,6 +42,14 @@ class Pace:
     def factor(self) -> float:
         """Of the speed: 1 as in training, below it slower."""
         return self._base.factor * self._base.period_s / self.period_s
+
+    @property
+    def ahead(self) -> int:
+        """How many waypoints of a chunk the guardian follows; on a slow machine not all.
+
+        It refuses waypoints beyond HORIZON_S. The next decision comes before they would be due.
+        """
+        return max(1, int(HORIZON_S / self.period_s))
 
     @property
     def begun(self) -> bool:

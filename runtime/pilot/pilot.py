@@ -210,7 +210,8 @@ class Pilot:
         action = self._specification.action
         self._action = self._use.use(chunk.actions)
         self._command = float(self._action[6])
-        actions = [self._action, *(executed(later, action) for later in chunk.actions[1:])]
+        later = chunk.actions[1 : self._pace.ahead]
+        actions = [self._action, *(executed(one, action) for one in later)]
         joints = report["measured" if action.anchor == "measured" else "sent"]
         count = len(self._description.joints)
         return route(

@@ -15,6 +15,7 @@ from dreamvla_edge.runtime.errors import GuardianError
 from dreamvla_edge.runtime.guardian.lock import hold, holder
 from dreamvla_edge.runtime.guardian.realtime import PRIORITY, Granted
 
+CORES = os.sched_getaffinity(0)
 ASK = """
 import gc, os
 from dreamvla_edge.runtime.guardian import realtime
@@ -22,7 +23,8 @@ from dreamvla_edge.runtime.guardian import realtime
 granted = realtime.ask({wanted})
 locked = [line for line in open("/proc/self/status") if line.startswith("VmLck")][0]
 print(granted.bits, os.sched_getscheduler(0), os.sched_getparam(0).sched_priority,
-      int(locked.split()[1]) > 0, gc.isenabled(), repr(granted.why_not), sep="|")
+      int(locked.split()[1]) > 0, gc.isenabled(), repr(granted.why_not),
+      *sorted(os.sched_getaffinity(0)), sep="|")
 """
 # As an ordinary user: no right to a priority, and little memory that may be locked.
 ORDINARY = """
@@ -44,25 +46,28 @@ def asked(before: str = "", wanted: bool = True) -> list[str]:
 
 def test_what_is_said_is_what_the_kernel_did() -> None:
     """With all rights or without; garbage is collected no more either way."""
-    bits, policy, priority, locked, collects, why_not = asked()
+    bits, policy, priority, locked, collects, why_not, *cores = asked()
     fifo = int(policy) == os.SCHED_FIFO
     assert int(bits) == fifo + 2 * (locked == "True")
     assert int(priority) == (PRIORITY if fifo else 0)
     assert collects == "False"
     assert ("SCHED_FIFO" in why_not) is not fifo
     assert ("locked memory" in why_not) is (locked != "True")
+    assert {int(core) for core in cores} == ({max(CORES)} if fifo else CORES)
 
 
 def test_an_ordinary_user_gets_a_reason() -> None:
     """And a guardian that runs all the same."""
-    bits, policy, _, locked, _, why_not = asked(ORDINARY)
+    bits, policy, _, locked, _, why_not, *cores = asked(ORDINARY)
     assert (int(bits), int(policy), locked) == (0, os.SCHED_OTHER, "False")
+    assert {int(core) for core in cores} == CORES  # it would wait there for others
     assert "LimitRTPRIO=50" in why_not and "LimitMEMLOCK=infinity" in why_not
 
 
 def test_nothing_is_asked_for_if_it_is_not_wanted() -> None:
     """`--no-realtime`."""
-    bits, policy, _, locked, _, why_not = asked(wanted=False)
+    bits, policy, _, locked, _, why_not, *cores = asked(wanted=False)
+    assert {int(core) for core in cores} == CORES
     assert (int(bits), int(policy), locked) == (0, os.SCHED_OTHER, "False")
     assert why_not == "'not asked for'"
 

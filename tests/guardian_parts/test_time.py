@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamvla_edge.runtime.errors import LatencyError
+from dreamvla_edge.runtime.guardian.message import Waypoint
+from dreamvla_edge.runtime.guardian.plan import PlanError, make_plan
 from dreamvla_edge.runtime.pilot.pace import Pace
 from dreamvla_edge.runtime.pilot.time_base import SPARE, TimeBase, choose
 
@@ -112,3 +115,19 @@ def test_stretched_waypoints_move_instead_of_being_lost() -> None:
     assert pace.origin_ns(seen, seen + 100_000_000) == seen
     late = seen + 900_000_000
     assert pace.origin_ns(seen, late) == late - 200_000_000
+
+
+@given(st.floats(0.01, 10), st.floats(0, 12))
+def test_the_guardian_follows_as_many_waypoints(period_s: float, took_s: float) -> None:
+    """All of them, of a machine however slow, and not one more."""
+    pace = Pace(TimeBase("stretched", period_s, 0.1 / period_s), window=4)
+    seen_ns, now_ns = 20_000_000_000, 20_000_000_000 + round(took_s * 1e9)
+    origin_ns, place = pace.origin_ns(seen_ns, now_ns), np.zeros(1)
+    way = [
+        Waypoint(origin_ns + round(number * period_s * 1e9), place, 0.0)
+        for number in range(1, pace.ahead + 2)
+    ]
+    assert make_plan(tuple(way[:-1]), now_ns / 1e9, place).end_s == way[-2].time_ns / 1e9
+    if origin_ns == now_ns:
+        with pytest.raises(PlanError, match="more than 10 s ahead"):
+            make_plan(tuple(way), now_ns / 1e9, place)
