@@ -129,6 +129,7 @@ def test_limp_lowers_at_the_end(good: Good, desk: Desk) -> None:
     ("options", "error", "found"),
     [
         (("--time-base", "real", "--speed", 0.25), "LatencyError", "0.25 of the speed"),
+        (("--speed", 0.001), "LatencyError", "one step of the data set would take"),
         (("--instruction", "word " * 200), "ObservationError", ""),
         (("--instruction", ""), "ObservationError", ""),
     ],
