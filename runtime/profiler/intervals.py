@@ -20,8 +20,8 @@ COMPARED = 0.999
 """Of the interval of a ratio: with a dozen stages compared at once, one comparison in a hundred
 calls something different that is not."""
 BATCHES = 6
-"""So many of values that follow one another make up a run. Fewer cannot tell a difference; more are
-so short that a slow spell is in several."""
+"""Of values that follow one another: so many would fit into a run side by side. Fewer cannot tell a
+difference; more are so short that a slow spell is in several."""
 _BEGINS = 4  # batches begin in the length of one: more say hardly anything new
 _FEW = 5  # values of which nothing more is known than the smallest and the largest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Literal
 
@@ -20,6 +21,10 @@ Role = Literal["primary", "wrist"]
 NOTHING, TABLE, ARM, BOWL, CHEST, FIRST_BLOCK = range(6)
 """Numbers of things; blocks follow in the order of COLOURS."""
 
+_DRAWING = threading.Lock()
+"""Of the process: MuJoCo opens its one EGL display without one, and a program whose cameras drew at
+the same time has crashed in Mesa's rasterizer (once; it was not found why)."""
+
 
 class Views:
     """Draws a scene as it is now, in pictures of one size [pixel] for both cameras.
@@ -30,7 +35,8 @@ class Views:
     def __init__(self, scene: Scene, size: int = 96) -> None:
         self._scene, self.size = scene, size
         try:
-            self._renderer = mujoco.Renderer(scene.model, size, size)
+            with _DRAWING:
+                self._renderer = mujoco.Renderer(scene.model, size, size)
         except Exception as error:  # of EGL, OSMesa, GLFW or MuJoCo, each with its own kinds
             raise BackendError(
                 f"MuJoCo cannot draw here ({error})",
@@ -64,7 +70,8 @@ class Views:
 
     def close(self) -> None:
         """Gives the resource back."""
-        self._renderer.close()
+        with _DRAWING:
+            self._renderer.close()
 
     def image(self, role: Role) -> NDArray[np.uint8]:
         """Colours (size, size, 3)."""
@@ -106,7 +113,8 @@ class Views:
 
     def _render(self, role: Role) -> NDArray[np.generic]:
         self._renderer.update_scene(self._scene.data, role)
-        found: NDArray[np.generic] = self._renderer.render()
+        with _DRAWING:
+            found: NDArray[np.generic] = self._renderer.render()
         return found
 
 
