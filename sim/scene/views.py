@@ -21,9 +21,8 @@ Role = Literal["primary", "wrist"]
 NOTHING, TABLE, ARM, BOWL, CHEST, FIRST_BLOCK = range(6)
 """Numbers of things; blocks follow in the order of COLOURS."""
 
-_DRAWING = threading.Lock()
-"""Of the process: MuJoCo opens its one EGL display without one, and a program whose cameras drew at
-the same time has crashed in Mesa's rasterizer (once; it was not found why)."""
+_OPENING = threading.Lock()
+"""MuJoCo opens the one EGL display of the process with its first renderer, and asks for no lock."""
 
 
 class Views:
@@ -35,7 +34,7 @@ class Views:
     def __init__(self, scene: Scene, size: int = 96) -> None:
         self._scene, self.size = scene, size
         try:
-            with _DRAWING:
+            with _OPENING:
                 self._renderer = mujoco.Renderer(scene.model, size, size)
         except Exception as error:  # of EGL, OSMesa, GLFW or MuJoCo, each with its own kinds
             raise BackendError(
@@ -70,7 +69,7 @@ class Views:
 
     def close(self) -> None:
         """Gives the resource back."""
-        with _DRAWING:
+        with _OPENING:
             self._renderer.close()
 
     def image(self, role: Role) -> NDArray[np.uint8]:
@@ -113,8 +112,7 @@ class Views:
 
     def _render(self, role: Role) -> NDArray[np.generic]:
         self._renderer.update_scene(self._scene.data, role)
-        with _DRAWING:
-            found: NDArray[np.generic] = self._renderer.render()
+        found: NDArray[np.generic] = self._renderer.render()
         return found
 
 
