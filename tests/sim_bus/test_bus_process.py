@@ -48,6 +48,14 @@ def test_it_is_the_described_arm(tmp_path: Path) -> None:
     }
 
 
+def test_it_leaves_the_other_cores_to_the_policy() -> None:
+    """Where it runs before ordinary processes; else it stays free."""
+    cores = os.sched_getaffinity(0)
+    with BusProcess("so101") as bus:
+        first = os.sched_getscheduler(bus.process.pid) == os.SCHED_FIFO
+        assert os.sched_getaffinity(bus.process.pid) == ({max(cores)} if first else cores)
+
+
 def test_the_log_holds_every_byte_and_the_motion(tmp_path: Path) -> None:
     """Bytes of both directions in order; the motion dense enough, and closed-form right."""
     sent = received = b""
