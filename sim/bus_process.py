@@ -4,7 +4,8 @@
         [--usb-latency SECONDS] [--seed NUMBER] [--scene FAMILY:SEED --feed FILE]
 
 With a scene the servos turn an arm on a table in which that task of that seed can be done (extra
-[sim]), and the feed says where everything is (`scene_feed`), 100 times a second.
+[sim]), and the feed says where everything is (`scene_feed`), 100 times a second. Until a servo
+first gives torque the arm stays at its rest, as if somebody held it.
 
 The first line on stdout is the port to open: the link if there is one (it outlives `replug`), else
 the device. Then every line on stdin is a command, answered by one line `ok ...` or `error ...`:
@@ -178,12 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     options.log, description.name, description.protocol, description.baud, servos
                 )
             )
-        table = None
+        plant = None
         if options.scene is not None:
             from dreamvla_edge.sim.scene_plant import ScenePlant
 
             try:
-                table = ScenePlant(description, *options.scene)
+                plant = ScenePlant(description, *options.scene)
             except KeyError as error:
                 parser.error(f"no family of tasks is called {error}")
         bus = stack.enter_context(
@@ -194,11 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seed,
                 log=log,
                 kept_writes=0,  # nobody asks for them, and the process may run for days
-                plant=None if table is None else table.scene,
+                plant=plant,
             )
         )
-        if table is not None:
-            stack.enter_context(table.told(options.feed, bus.held))
+        if plant is not None:
+            stack.enter_context(plant.told(options.feed, bus.held))
         print(bus.port, flush=True)
         for line in sys.stdin:
             words = line.split()
