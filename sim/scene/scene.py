@@ -76,6 +76,7 @@ class Scene:
         data.qpos[self._qpos] = joints
         data.qpos[self._fingers] = self.description.gripper.finger_travel_m
         self._goals = np.array([*joints, 1.0])
+        self._aim()
         self.drop_servos()
         camera = np.array(CAMERA_M) + layout.camera
         model.cam("primary").pos[:] = camera
@@ -248,6 +249,10 @@ class Scene:
                 way = (drive.goal - zero) / unit - self._goals[place]
                 most = drive.speed / abs(unit) * TIME_STEP_S
                 self._goals[place] += min(max(way, -most), most)
+        self._aim()
+
+    def _aim(self) -> None:
+        """Gives physics the goals of all servos."""
         self.data.ctrl[: -len(FINGERS)] = self._goals[:-1]
         travel = self.description.gripper.finger_travel_m
         self.data.ctrl[-len(FINGERS) :] = self._goals[-1] * travel

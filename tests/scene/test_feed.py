@@ -118,6 +118,7 @@ def test_the_arm_is_held_until_its_servos_hold_it(bus: BusProcess, feed: Path) -
     np.testing.assert_array_equal(reader.read().qpos, begin)
     with closing(connect(description, bus.port, latency_s=5.0)) as arm:
         arm.identify()
+        assert not any(servo.load for servo in arm.read().servos)
         arm.enable()
         time.sleep(0.5)
         assert 0 < np.abs(reader.read().qpos - begin).max() < HELD

@@ -56,6 +56,17 @@ def test_servos_see_their_joints(scene: Scene) -> None:
     assert scene.turned(grip.servo).position == pytest.approx(grip.open_step)
 
 
+def test_an_episode_begins_at_a_stand(scene: Scene) -> None:
+    """No servo turns or pushes, whatever the one before did."""
+    hold(scene)
+    scene.advance(0.0)
+    scene.advance(0.5)
+    scene.reset(draw(1, 5))
+    for servo in scene.description.servos:
+        shaft = scene.turned(servo)
+        assert (shaft.speed, shaft.load) == (0, pytest.approx(0, abs=1e-9))
+
+
 def test_a_held_arm_stands_and_a_limp_one_sinks(scene: Scene) -> None:
     """Gravity is there; servos hold against it."""
     scene.reset(draw(1, 5))
