@@ -21,8 +21,11 @@ Role = Literal["primary", "wrist"]
 NOTHING, TABLE, ARM, BOWL, CHEST, FIRST_BLOCK = range(6)
 """Numbers of things; blocks follow in the order of COLOURS."""
 
-_OPENING = threading.Lock()
-"""MuJoCo opens the one EGL display of the process with its first renderer, and asks for no lock."""
+_DRAWING = threading.Lock()
+"""One thread of the process draws at a time. MuJoCo opens one EGL display for all, without a lock;
+and of the contexts on one display Mesa's llvmpipe looks, in every drawing, through the lists of the
+others (`lp_setup_is_resource_referenced`), also while their threads write them: with Mesa 22.3
+three drawing threads ended in a segmentation fault within a minute."""
 
 
 class Views:
@@ -34,7 +37,7 @@ class Views:
     def __init__(self, scene: Scene, size: int = 96) -> None:
         self._scene, self.size = scene, size
         try:
-            with _OPENING:
+            with _DRAWING:
                 self._renderer = mujoco.Renderer(scene.model, size, size)
         except Exception as error:  # of EGL, OSMesa, GLFW or MuJoCo, each with its own kinds
             raise BackendError(
@@ -69,7 +72,7 @@ class Views:
 
     def close(self) -> None:
         """Gives the resource back."""
-        with _OPENING:
+        with _DRAWING:
             self._renderer.close()
 
     def image(self, role: Role) -> NDArray[np.uint8]:
@@ -112,7 +115,8 @@ class Views:
 
     def _render(self, role: Role) -> NDArray[np.generic]:
         self._renderer.update_scene(self._scene.data, role)
-        found: NDArray[np.generic] = self._renderer.render()
+        with _DRAWING:
+            found: NDArray[np.generic] = self._renderer.render()
         return found
 
 

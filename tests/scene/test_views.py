@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -113,3 +117,43 @@ def test_the_same_scene_gives_the_same_bytes(scene: Scene, views: Views) -> None
     views.depth("wrist")
     scene.reset(draw(7, 5))
     np.testing.assert_array_equal(views.image("primary"), first)
+
+
+def test_one_thread_draws_at_a_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening, drawing and closing of threads with views of their own never overlap.
+
+    That they crash Mesa 22.3 where they do takes a minute on a busy machine: too long to wait for.
+    """
+    inside, most = list[str](), list[int]()
+
+    def watched(name: str) -> Callable[..., Any]:
+        real = getattr(mujoco.Renderer, name)
+
+        def enter(*arguments: Any) -> Any:
+            if name == "close" and arguments[0]._gl_context is None:
+                return None  # once more, when it is forgotten
+            inside.append(name)
+            most.append(len(inside))
+            time.sleep(0.002)  # so that any other thread would come in
+            try:
+                return real(*arguments)
+            finally:
+                inside.remove(name)
+
+        return enter
+
+    for name in ("__init__", "render", "close"):
+        monkeypatch.setattr(mujoco.Renderer, name, watched(name))
+
+    def look() -> None:
+        for _ in range(4):
+            with Views(scene, 16) as views:
+                views.image("primary")
+                views.depth("wrist")
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) >= 3 * 4 * 4 and max(most) == 1
