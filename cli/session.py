@@ -132,6 +132,7 @@ def session(
         policy = loaded or stack.enter_context(
             Policy(bundle, wishes.backend, wishes.threads, sampler=sampler)
         )
+        policy.beside_guardian()
         policy.reset(wishes.instruction)
         progress("timing the policy")
         sight = _first_sight(cameras)

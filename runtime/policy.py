@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .backends import Backend, SamplingSession, Session, make_backend
 from .bundle import TOKENIZER_NAME, Bundle, open_bundle
+from .cores import leave_last_core
 from .errors import ObservationError
 from .manifest import SamplerSpec
 from .observation import finite, normalised
@@ -137,6 +138,14 @@ class Policy:
         if self._expected is not None:
             self._ahead = self._worker.submit(self._prefill, self._expected)
             self._expected = None
+
+    def beside_guardian(self) -> None:
+        """From now on what is computed ahead leaves the guardian its core.
+
+        It begins when the actions are out, just as the guardian acts: on one core they would be in
+        each other's way, by chance now and then.
+        """
+        self._worker.submit(leave_last_core)
 
     def tokens(self, instruction: str) -> npt.NDArray[np.int32]:
         """Tokens (1, 77) of an instruction."""

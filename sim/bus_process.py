@@ -55,8 +55,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.cores import keep_to_last_core
 from dreamvla_edge.runtime.errors import ArmError
-from dreamvla_edge.runtime.guardian.realtime import keep_to_one_core
 from dreamvla_edge.sim.bus_log import BusLog
 from dreamvla_edge.sim.fault import Fault
 from dreamvla_edge.sim.virtual_arm import virtual_arm
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
-        keep_to_one_core()  # the guardian's: the policy has the others, as beside real servos
+        keep_to_last_core()  # the guardian's: the policy has the others, as beside real servos
     with contextlib.ExitStack() as stack:
         log = None
         if options.log is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import os
 import resource
 from dataclasses import dataclass
+
+from dreamvla_edge.runtime.cores import keep_to_last_core
 
 PRIORITY = 50
 """As ros2_control: the middle of the range, where the kernel's interrupt threads are too."""
@@ -35,8 +36,8 @@ class Granted:
 def ask(wanted: bool = True) -> Granted:
     """Asks for SCHED_FIFO and locked memory, and ends garbage collection in between cycles.
 
-    With SCHED_FIFO it keeps to one core. Never fails: what is refused is said. Reference counting
-    frees what a cycle makes.
+    With SCHED_FIFO it keeps to the last core. Never fails: what is refused is said. Reference
+    counting frees what a cycle makes.
     """
     gc.collect()
     gc.freeze()
@@ -47,7 +48,7 @@ def ask(wanted: bool = True) -> Granted:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
         fifo = True
-        keep_to_one_core()
+        keep_to_last_core()
     except OSError as error:
         fifo = False
         refused.append(f"SCHED_FIFO: {error.strerror} (allow it with `LimitRTPRIO={PRIORITY}`)")
@@ -55,17 +56,6 @@ def ask(wanted: bool = True) -> Granted:
     if not locked:
         refused.append("locked memory: limited (allow it with `LimitMEMLOCK=infinity`)")
     return Granted(fifo, locked, "; ".join(refused))
-
-
-def keep_to_one_core() -> None:
-    """Has this thread, and those that it starts, run on the last core that it may use.
-
-    Whoever runs before every ordinary process interrupts an inference on whichever core it wakes;
-    from a core that it keeps to, the kernel moves the inference away. The first cores serve most of
-    the hardware's interrupts. Where that is refused (its cores have just changed), nothing changes.
-    """
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def _lock_memory() -> bool:

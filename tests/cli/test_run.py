@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -107,6 +108,18 @@ def test_a_second_run_is_refused_while_the_first_one_drives(
     assert desk.guardian() == first
     terminal.type("q\n")
     assert terminal.end()[0] == 0
+
+
+def test_what_is_computed_ahead_leaves_the_guardian_its_core(good: Good, desk: Desk) -> None:
+    """One thread of the run, and no other: the rest of the inference may need every core."""
+    cores = os.sched_getaffinity(0)
+    terminal = desk.terminal(*run(good, desk, "--json"))
+    terminal.see("RAMP")
+    threads = [int(path.name) for path in Path(f"/proc/{terminal.program.pid}/task").iterdir()]
+    allowed = [os.sched_getaffinity(thread) for thread in threads]
+    terminal.type("q\n")
+    assert terminal.end()[0] == 0
+    assert [a for a in allowed if a != cores] == ([cores - {max(cores)}] if len(cores) > 1 else [])
 
 
 def test_shadow_touches_nothing(good: Good, desk: Desk) -> None:
