@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dreamvla_edge.runtime.profiler.nvml import Nvml, open_nvml
@@ -21,32 +21,39 @@ Times = tuple[float, float]
 
 
 class Sysfs:
-    """Reads the files below `root`, and NVML where there is one."""
+    """Reads the files below `root` that are there when it is made, and NVML where there is one."""
 
     period_s = 0.2
 
     def __init__(self, root: Path = Path("/"), nvml: Nvml | None = None) -> None:
-        self._root, self._nvml = root, nvml
+        self._nvml = nvml
         self.name = "sysfs and NVML" if nvml else "sysfs"
+        self._stat, self._meminfo = root / "proc/stat", root / "proc/meminfo"
+        # Looked for once: to search for them takes longer than to read them.
+        sys = root / "sys"
+        self._monitors = [*sys.glob("bus/i2c/drivers/ina3221/*/hwmon/hwmon*")]
+        self._zones = [*sys.glob("class/thermal/thermal_zone*")]
+        self._gpus = [gpu for name in _GPUS if (gpu := sys / "class/devfreq" / name).exists()]
+        self._clocks = [*sys.glob("devices/system/cpu/cpu*/cpufreq/scaling_cur_freq")]
         self._before: dict[int, Times] = {}
 
     def read(self) -> Sample | None:
         """A sample of now, None if no file tells anything."""
-        cores = core_times(_text(self._root / "proc/stat"))
+        cores = core_times(_text(self._stat))
         load = core_loads(self._before, cores)
         self._before = cores
-        sys = self._root / "sys"
-        gpu_load, clocks = _gpu(sys)
-        if (cpu := _fastest_core(sys)) is not None:
+        gpu_load, clocks = _gpu(self._gpus)
+        if (cpu := _fastest_core(self._clocks)) is not None:
             clocks["cpu"] = cpu
         seen = self._nvml.read() if self._nvml else None
-        power, temperature = board_power_w(_rails(sys)), chip_temperature_c(_zones(sys))
+        power = board_power_w(_rails(self._monitors))
+        temperature = chip_temperature_c(_temperatures(self._zones))
         if seen is not None:
             power = seen.power_w if power is None else power
             temperature = seen.temperature_c if seen.temperature_c is not None else temperature
             gpu_load = seen.gpu_load if gpu_load is None else gpu_load
             clocks = {**seen.clocks_mhz, **clocks}
-        memory = memory_mb(_text(self._root / "proc/meminfo"))
+        memory = memory_mb(_text(self._meminfo))
         found = Sample(time.monotonic(), power, temperature, load, gpu_load, clocks, memory)
         return None if found.empty else found
 
@@ -96,6 +103,8 @@ def memory_mb(meminfo: str) -> float | None:
     sizes = {}
     for line in meminfo.splitlines():
         name, _, rest = line.partition(":")
+        if name not in ("MemTotal", "MemAvailable"):
+            continue
         if (words := rest.split()) and (value := _number(words[0])) is not None:
             sizes[name] = value * 1024 / 1e6
     if "MemTotal" in sizes and "MemAvailable" in sizes:
@@ -103,10 +112,10 @@ def memory_mb(meminfo: str) -> float | None:
     return None
 
 
-def _rails(sys: Path) -> dict[str, float]:
+def _rails(monitors: Sequence[Path]) -> dict[str, float]:
     """Power of the INA3221's channels by label [W]: millivolts by milliamperes."""
     found = {}
-    for folder in sys.glob("bus/i2c/drivers/ina3221/*/hwmon/hwmon*"):
+    for folder in monitors:
         for channel in (1, 2, 3):
             label = _text(folder / f"in{channel}_label").strip()
             volts = _number(_text(folder / f"in{channel}_input"))
@@ -116,20 +125,19 @@ def _rails(sys: Path) -> dict[str, float]:
     return found
 
 
-def _zones(sys: Path) -> dict[str, float]:
-    """Temperatures of the thermal zones by type [°C]."""
+def _temperatures(zones: Sequence[Path]) -> dict[str, float]:
+    """Of the thermal zones, by type [°C]."""
     found = {}
-    for folder in sys.glob("class/thermal/thermal_zone*"):
+    for folder in zones:
         value = _number(_text(folder / "temp"))
         if value is not None:
             found[_text(folder / "type").strip() or folder.name] = value / 1e3
     return found
 
 
-def _gpu(sys: Path) -> tuple[float | None, dict[str, float]]:
+def _gpu(gpus: Sequence[Path]) -> tuple[float | None, dict[str, float]]:
     """Load and clock of a Jetson's GPU."""
-    for name in _GPUS:
-        folder = sys / "class/devfreq" / name
+    for folder in gpus:
         load = _number(_text(folder / "device/load"))
         clock = _number(_text(folder / "cur_freq"))
         if load is not None or clock is not None:
@@ -138,9 +146,8 @@ def _gpu(sys: Path) -> tuple[float | None, dict[str, float]]:
     return None, {}
 
 
-def _fastest_core(sys: Path) -> float | None:
+def _fastest_core(files: Sequence[Path]) -> float | None:
     """Clock of the fastest core [MHz]."""
-    files = sys.glob("devices/system/cpu/cpu*/cpufreq/scaling_cur_freq")
     clocks = [clock for file in files if (clock := _number(_text(file))) is not None]
     return max(clocks) / 1e3 if clocks else None
 
