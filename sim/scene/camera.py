@@ -35,6 +35,7 @@ class SceneCamera:
                 "leave out width and height in the robot file",
             )
         self._reader = SceneReader(Path(source.device))
+        # Not in the thread that reads: msgspec 0.22 crashes where two threads first use a type.
         self._arm = load_description(ARM)
         self._role: Role = raw.role
         self._size, self._pace = raw.height, Pace(source.fps)
