@@ -273,8 +273,10 @@ class Guardian:
         gripper = self._mover.motion.gripper
         self._asked = Target(self._rest, np.zeros_like(self._rest), gripper)
         self._mover.move(self._asked, self._speed(now_s))
+        # A guardian that was held up finds the arm standing where its goal is still on its way.
         at_rest = (
             reading is not None
+            and not self._mover.moves
             and np.abs(reading.joints - self._rest).max() < _AT_REST_RAD
             and np.abs(reading.velocity).max() < AT_REST_RAD_S
         )

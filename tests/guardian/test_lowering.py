@@ -1,0 +1,71 @@
+"""Where a lowered arm loses its torque."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dreamvla_edge.runtime.arms.arm import ArmReading
+from dreamvla_edge.runtime.arms.description import load_description
+from dreamvla_edge.runtime.guardian.guardian import LOWER_S, Guardian
+from dreamvla_edge.runtime.guardian.limits import limits_of
+from dreamvla_edge.runtime.guardian.message import Command, Order, State, decode_report
+from dreamvla_edge.runtime.guardian.server import Received
+from dreamvla_edge.runtime.guardian.settings import Settings
+from guardian.lock_step import PERIOD_S, Clock, Joints
+
+SO101 = load_description("so101")
+
+
+class StandingJoints(Joints):
+    """At its last goal whenever it is looked at, and standing: as for a guardian held up."""
+
+    def read(self) -> ArmReading:
+        """The place, without motion."""
+        reading = super().read()
+        return replace(reading, velocity=np.zeros_like(reading.velocity))
+
+
+class Person:
+    """In the place of the server: tells to lower an arm that is held."""
+
+    alone = False
+
+    def __init__(self) -> None:
+        self.state = State.CONNECT
+
+    def receive(self) -> Received:
+        """What comes in before this cycle."""
+        orders = (Command(Order.LOWER, reason="a person"),) if self.state is State.HOLD else ()
+        return Received(orders, False)
+
+    def send(self, report: bytes) -> None:
+        """What the guardian says of this cycle."""
+        self.state = State(int(decode_report(report)["state"]))
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(-0.4, 0.4), min_size=5, max_size=5))
+def test_torque_is_taken_at_rest_alone(rest: list[float]) -> None:
+    """Within a rounding, not where the arm happens to stand close by."""
+    limits = limits_of(SO101)
+    assert limits.box is not None
+    tool, (low, high) = limits.tool(np.array(rest)), limits.box
+    assume((tool > low).all() and (tool < high).all())  # others are refused with the robot file
+    clock, person = Clock(), Person()
+    joints = StandingJoints(SO101, clock, random.Random(0))
+    chosen = Settings(rest=np.array(rest))
+    guardian = Guardian(SO101, limits, lambda: joints, person, chosen, clock)
+    while person.state is not State.LIMP:
+        clock.cycle += 1
+        assert clock.cycle * PERIOD_S < LOWER_S
+        guardian.cycle(clock.cycle, 0, clock.monotonic())
+    assert not joints.torque
+    np.testing.assert_allclose(joints.place, rest, atol=1e-4, rtol=0)
