@@ -244,17 +244,22 @@ class _Versioned(msgspec.Struct):
     schema: int
 
 
+# Made with the module: msgspec 0.22 crashes where two threads use a type for the first time, and
+# several devices may answer at once.
+_SCHEMA, _FACTS = msgspec.json.Decoder(_Versioned), msgspec.json.Decoder(Facts)
+
+
 def decode(document: bytes, place: str = "this machine") -> Facts:
     """What the probe printed at `place`. Raises DeviceError if it is not that."""
     try:
-        schema = msgspec.json.decode(document, type=_Versioned).schema
+        schema = _SCHEMA.decode(document).schema
         if schema != probe.SCHEMA:
             raise DeviceError(
                 f"{place} answers with facts of schema {schema}",
                 f"schema {probe.SCHEMA}",
                 "use the probe of the same version: it is sent along and needs no installation",
             )
-        return msgspec.json.decode(document, type=Facts)
+        return _FACTS.decode(document)
     except msgspec.DecodeError as error:
         raise DeviceError(
             f"{place} answers with something else than facts"

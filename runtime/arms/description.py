@@ -157,6 +157,10 @@ class Calibration(Contract, frozen=True):
             raise ValueError(f"the range {ends} is not within 0 to {_LAST_STEP}")
 
 
+# Known with the module: msgspec 0.22 crashes where two threads use a type for the first time.
+msgspec.json.Decoder(ArmDescription)
+
+
 def calibrated(
     description: ArmDescription, calibration: Mapping[str, Calibration]
 ) -> ArmDescription:

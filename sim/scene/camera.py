@@ -35,8 +35,6 @@ class SceneCamera:
                 "leave out width and height in the robot file",
             )
         self._reader = SceneReader(Path(source.device))
-        # Not in the thread that reads: msgspec 0.22 crashes where two threads first use a type.
-        self._arm = load_description(ARM)
         self._role: Role = raw.role
         self._size, self._pace = raw.height, Pace(source.fps)
         self._drawing: tuple[Scene, Views] | None = None
@@ -57,7 +55,7 @@ class SceneCamera:
 
     def _begin(self) -> tuple[Scene, Views]:
         """Made in the thread that reads, since what draws belongs to one thread."""
-        scene = Scene(self._arm)
+        scene = Scene(load_description(ARM))
         family = FAMILIES[self._reader.family]
         scene.reset(draw(family, self._reader.seed, len(scene.description.joints)).layout)
         self._drawing = scene, Views(scene, self._size)
