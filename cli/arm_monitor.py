@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Sample:
 @click.argument("robot", type=click.Path(path_type=Path))
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="How long (default: until Ctrl-C; 1 s where there is no terminal).",
 )
 @shared_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import importlib.metadata
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from dreamvla_edge.runtime.errors import ArmError, DreamvlaError
+from dreamvla_edge.runtime.errors import ArmError, DreamvlaError, OutputError
 from dreamvla_edge.runtime.interrupts import STOPPING
 
 from .exit_codes import exit_code
@@ -66,8 +67,8 @@ EXTRAS = {
 }
 """Module → the extra that installs it."""
 
-
 _HELP = ["-h", "--help"]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class WrongUsage(DreamvlaError):
@@ -156,7 +157,7 @@ def run(command: click.Command, name: str) -> NoReturn:
         )
         report.finish()
     except BrokenPipeError:  # the reader has seen enough, as in `dreamvla inspect bundle | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         code = 1
     except (Exception, KeyboardInterrupt) as error:
         # What libraries make of a signal, such as a failed import, is no error of its own; that
@@ -179,8 +180,17 @@ def _fail(raised: BaseException, report: Report) -> int:
     parts = {part: getattr(error, part) for part in ("found", "expected", "cure")}
     document = {"kind": type(error).__name__, "message": str(error), **parts}
     report.document({"error": document, "exit_code": code})
-    report.finish()
+    try:
+        report.finish()
+        sys.stdout.flush()
+    except OSError:  # nobody reads, or there is no room: it stands on stderr
+        _let_go()
     return code
+
+
+def _let_go() -> None:
+    """Of a stdout that takes nothing any more, so that Python does not try again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explained(error: BaseException) -> BaseException:
@@ -202,6 +212,10 @@ def _explained(error: BaseException) -> BaseException:
             )
     if hasattr(error, "cure"):
         return error
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return OutputError(
+            f"nothing more can be written: {error}", "room for what is written", "make room"
+        )
     return UnexpectedError(
         f"{type(error).__name__}: {error}",
         "no error, or one that says what to do",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ FIRST_SEED = 500_000
 @click.option("--instruction", help="What the arm is told, instead of each task's own words.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.5, 600),
+    type=Number(0.5, 600),
     default=15.0,
     show_default=True,
     help="A task that takes longer has failed.",

@@ -14,6 +14,7 @@ import click
 
 from .bundle_path import BundlePath
 from .command import example, run, shared_options
+from .number import Number
 from .report import Report
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _MOST_AT_ONCE = 8
 @click.argument("bundle", type=BundlePath())
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST…")
 @click.option("--name", default="arm", show_default=True, help="Of the robot on the device.")
-@click.option("--budget-ms", type=click.FloatRange(0.1), help="Most that a step may take (p95).")
+@click.option("--budget-ms", type=Number(0.1), help="Most that a step may take (p95).")
 @click.option("--power-mode", default="", help="Name or number the Jetson must be in.")
 @click.option("--stop-arm", is_flag=True, help="Bring a policy that drives to hold first.")
 @click.option("--user", is_flag=True, help="For this user alone, without root.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -10,6 +11,7 @@ import click
 
 from .bundle_path import BundlePath
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 from .sampler_name import sampler_option
 
@@ -18,9 +20,16 @@ if TYPE_CHECKING:
     from dreamvla_edge.runtime.profiler.profile import Profile
     from dreamvla_edge.runtime.profiler.roofline import Roof
 
-    from .profile_run import Asked, Run
+    from .profile_run import Asked
 
 _RUNS, _LAYERED = 200, 20
+_MODES = {
+    "watch": ("robot_file", "seconds"),
+    "predict": ("bundle", "sampler"),
+    "layers": ("bundle", "runs", "sampler", "backend", "threads"),
+}
+"""Instead of a profile: what each takes beside --json, -v and -q."""
+_SHARED = ("as_json", "verbose", "quiet")
 _UNITS = {"ms": 1e-3, "s": 1.0, "us": 1e-6, "µs": 1e-6, "": 1e-3}
 
 
@@ -31,7 +40,7 @@ def _duration(
     if value is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(ms|s|us|µs|)", value.strip())
-    if not found or not float(found[1]) > 0:
+    if not found or not 0 < float(found[1]) < math.inf:
         raise click.BadParameter(f"{value!r} is no duration, such as 33ms or 0.1s")
     return float(found[1]) * _UNITS[found[2]]
 
@@ -65,7 +74,7 @@ def _duration(
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     metavar="HZ",
     help="Decisions per second (default: the data set's).",
 )
@@ -99,7 +108,7 @@ def _duration(
 )
 @click.option("--layers", is_flag=True, help="Time every layer of every subgraph instead.")
 @click.option("--watch", is_flag=True, help="Look at a running policy instead; needs --robot.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="Of --watch (default: until Ctrl-C).")
+@click.option("--seconds", type=Number(0.1), help="Of --watch (default: until Ctrl-C).")
 @click.option(
     "-o",
     "--output",
@@ -140,19 +149,16 @@ def command(
     cameras, policy, guardian and, where no robot file is given, a virtual arm whose bus has a clock
     of its own. Beside every stage stands the least that it can take on this machine.
     """
+    _require_fit(click.get_current_context())
     if watch:
         from .profile_watch import watched
 
-        if robot_file is None or bundle is not None:
-            raise click.UsageError("--watch takes --robot FILE and no bundle")
+        if robot_file is None:
+            raise click.UsageError("--watch needs --robot FILE")
         watched(robot_file, seconds, report)
         return
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
-    more = (robot_file, rate, deadline, against, board, output, html, trace)
-    if (layers or predict) and any(option is not None for option in more):
-        allowed = "-n, --sampler, --backend and --threads" if layers else "--sampler"
-        raise click.UsageError(f"{'--layers' if layers else '--predict'} takes {allowed} only")
     from dreamvla_edge.runtime.bundle import open_bundle
     from dreamvla_edge.runtime.samplers.named import replacement
 
@@ -173,44 +179,32 @@ def command(
 
         layered(opened, asked, report)
         return
-    places = _places(output, html, trace, force)
-    _measure(opened, asked, board, deadline, against, places, report)
+    from .profile_output import places
+
+    into = places(output, html, trace, force, (against, robot_file))
+    _measure(opened, asked, board, deadline, against, into, force, report)
 
 
-def _places(
-    output: Path | None, html: Path | None, trace: Path | None, force: bool
-) -> dict[str, Path]:
-    """Where what is to be written goes; of the folders only -o itself may be missing.
-
-    Raises OutputError if something is there, or nothing can be.
-    """
-    from tempfile import TemporaryFile
-
-    from dreamvla_edge.runtime.errors import OutputError
-
-    from .written import require_free
-
-    places = {name: path for name, path in (("html", html), ("trace", trace)) if path is not None}
-    folders = [path.absolute().parent for path in places.values()]
-    if output is not None:
-        folders.append(output if output.exists() else output.absolute().parent)
-        places = {
-            "profile": output / "profile.json",
-            "html": output / "index.html",
-            "trace": output / "trace.json",
-        } | places
-    for path in places.values():
-        require_free(path, force)
-    for folder in folders:
-        try:
-            TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise OutputError(
-                f"nothing can be written into {folder} ({error.strerror})",
-                "an existing folder that can be written",
-                "choose another place",
-            ) from error
-    return places
+def _require_fit(context: click.Context) -> None:
+    """Raises UsageError for an option that would be left out of account."""
+    commanded = click.core.ParameterSource.COMMANDLINE
+    given = {
+        parameter.name: parameter.get_error_hint(context)
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is commanded
+    }
+    modes = [mode for mode in _MODES if mode in given]
+    if len(modes) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{mode}' for mode in modes)} exclude each other")
+    if modes:
+        wrong = given.keys() - {*modes, *_MODES[modes[0]], *_SHARED}
+    else:
+        wrong = given.keys() & {"seconds"}
+    if wrong:
+        hints = ", ".join(sorted(given[name] for name in wrong))
+        raise click.UsageError(
+            f"--{modes[0]} does not take {hints}" if modes else f"{hints} belongs to --watch"
+        )
 
 
 def _measure(
@@ -219,7 +213,8 @@ def _measure(
     board: str | None,
     deadline_s: float | None,
     against: Path | None,
-    places: dict[str, Path],
+    into: dict[str, Path],
+    force: bool,
     report: Report,
 ) -> None:
     import msgspec
@@ -230,6 +225,7 @@ def _measure(
     from dreamvla_edge.runtime.robot import load_robot
 
     from .profile_document import profile
+    from .profile_output import write
     from .profile_run import drive
     from .profile_table import show, show_comparison
 
@@ -242,12 +238,14 @@ def _measure(
     start = cold_start(bundle.path, asked.backend, asked.threads, asked.sampler)
     run = drive(bundle, asked, report.progress)
     found = profile(bundle, asked, run, start, roof)
+    write(found, run, into, force)  # before anything is printed: nobody may be there to read it
     show(found, report)
     document = {"profile": msgspec.to_builtins(found)}
     if before is not None:
         document["against"] = show_comparison(found, before, report)
-    report.document(document)
-    _write(found, run, places, report)
+    for name, path in into.items():
+        report.text(f"{name}: {path}")
+    report.document(document | ({"written": into} if into else {}))
     if deadline_s is not None:
         _judge(found, deadline_s, report)
 
@@ -270,43 +268,19 @@ def _roof(asked: Asked, name: str | None, report: Report) -> Roof | None:
     return measured_host(asked.threads)
 
 
-def _write(found: Profile, run: Run, places: dict[str, Path], report: Report) -> None:
-    import json
-
-    import msgspec
-
-    from dreamvla_edge.runtime.profiler.trace import trace_events
-
-    from .profile_page import page
-    from .written import write_file
-
-    contents = {
-        "profile": lambda: msgspec.json.encode({"profile": found}),
-        "html": lambda: page(found).encode(),
-        "trace": lambda: json.dumps(
-            trace_events(run.timelines, run.reports, run.seen.samples)
-        ).encode(),
-    }
-    for name, path in places.items():
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, contents[name]())
-        report.text(f"{name}: {path}")
-    if places:
-        report.document({"written": dict(places)})
-
-
 def _judge(found: Profile, deadline_s: float, report: Report) -> None:
     from dreamvla_edge.runtime.errors import LatencyError
 
     measured = found.end_to_end
-    late = sum(seconds > deadline_s for seconds in measured.seconds)
+    count = measured.summary.count + found.left_out
+    late = sum(seconds > deadline_s for seconds in measured.seconds) + found.left_out
     report.document(
         {"deadline": {"deadline_s": deadline_s, "late": late, "p99_s": measured.summary.p99}}
     )
-    if measured.summary.p99 > deadline_s:
+    if measured.summary.p99 > deadline_s or found.left_out > 0.01 * count:
         raise LatencyError(
-            f"99 % of the decisions are through within {measured.summary.p99 * 1e3:.1f} ms;"
-            f" {late} of {measured.summary.count} took longer than {deadline_s * 1e3:g} ms",
+            f"99 % of the decisions that arrived took at most {measured.summary.p99 * 1e3:.1f} ms;"
+            f" {late} of all {count} took longer than {deadline_s * 1e3:g} ms or never arrived",
             f"99 % from the camera's stamp to {found.subject.until} within {deadline_s * 1e3:g} ms",
             "look at the stage that takes longest, at other programs on this machine and its power"
             " mode; or quantize the bundle, or take another --sampler",

@@ -32,6 +32,8 @@ from dreamvla_edge.runtime.samplers.named import replacement
 
 from .profile_run import Asked, Run, Seen
 
+_GAP, _GAP_S = 0.1, 1.0
+"""Power may be unknown for so long, as a share of the time and in seconds: the larger counts."""
 _WHAT = {
     **PATH,
     PREFILL: "off the path: the next window, computed while the arm moves",
@@ -71,7 +73,7 @@ def profile(
             threads=asked.threads or len(os.sched_getaffinity(0)),
             sampler=asked.sampler or "",
         ),
-        environment=environment(seen.samples, seen.telemetry, seen.load, elsewhere),
+        environment=environment(seen.samples, seen.telemetry, seen.load, elsewhere, seen.begin_s),
         end_to_end=_stage("from the camera's stamp to " + run.until, whole, None),
         stages={
             name: _stage(_WHAT[name], seconds, least.get(name), run.rhythms.get(name))
@@ -94,7 +96,7 @@ def profile(
         ),
         cold_start=cold_start,
         roof=None if roof is None else asdict(roof),
-        notes=notes,
+        notes=(*notes, *_gaps(seen)),
     )
 
 
@@ -117,6 +119,17 @@ def _floors(
         return {}, (f"no floors: {error.found}; {error.cure}",)
 
 
+def _gaps(seen: Seen) -> tuple[str, ...]:
+    """Where power is known of a part of the time alone, and taken to have stayed as it was."""
+    wall_s = seen.end_s - seen.begin_s
+    times_s = [s.time_s for s in seen.samples if s.power_w is not None]
+    inside = [time_s for time_s in times_s if seen.begin_s <= time_s <= seen.end_s]
+    known_s = inside[-1] - inside[0] if inside else wall_s
+    if wall_s - known_s <= max(_GAP * wall_s, _GAP_S):
+        return ()
+    return (f"power was told for {known_s:.1f} of {wall_s:.1f} s only ({seen.telemetry})",)
+
+
 def _use(seen: Seen, timelines: Sequence[Timeline], wall_s: float) -> Use:
     samples = [sample for sample in seen.samples if seen.begin_s <= sample.time_s <= seen.end_s]
     spent = seen.spent
@@ -136,6 +149,7 @@ def _use(seen: Seen, timelines: Sequence[Timeline], wall_s: float) -> Use:
         power_w=None if spent_j is None else spent_j / wall_s,
         energy_j=None if spent_j is None else spent_j / len(seen.decided),
         temperature_c=(degrees[0], degrees[-1], max(degrees)) if degrees else None,
+        power_of=next((s.power_of for s in samples if s.power_w is not None), "board"),
     )
 
 

@@ -153,12 +153,15 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
             rate_hz=asked.rate_hz,
             keep=packets.append,
         )
-        with session(bundle, file, wishes, progress) as parts:
-            seen = _seen(parts, asked, progress)
-            arm, protocol = parts.description.name, parts.description.protocol
+        lock = socket_path(file).with_suffix(".lock")
+        try:
+            with session(bundle, file, wishes, progress) as parts:
+                seen = _seen(parts, asked, progress)
+                arm, protocol = parts.description.name, parts.description.protocol
+        finally:
+            if asked.robot is None:  # nobody else can know this robot
+                lock.unlink(missing_ok=True)
         bytes_s = _goals_s(log, _GOAL[protocol]) if virtual and protocol in _GOAL else None
-        if asked.robot is None:  # nobody else can know this robot
-            socket_path(file).with_suffix(".lock").unlink(missing_ok=True)
     reports = np.frombuffer(b"".join(packets), REPORT)
     sent_s = first_sent_s(reports)
     pairs = [(timeline(o.sequence, o.spans, sent_s, bytes_s), o.stamps_s) for o in seen.decided]
@@ -232,11 +235,12 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
         spent = _since(spent, _spent(parts))
         time.sleep(_LAST_S)  # until the last goals have left
         samples = telemetry.samples
+        source = telemetry.source
     begin_s = before.step.spans["policy"][0]
     return Seen(
         decided,
         samples,
-        telemetry.source,
+        source,
         begin_s,
         end_s,
         load,
@@ -302,7 +306,7 @@ def _silent(parts: Session) -> ProfileError:
         f"the policy is stopped, or has to begin anew again and again; guardian: {state};"
         f" cameras: {parts.watch.blind or 'good'}",
         "an arm that may move, cameras that are good, and a machine that has time for them",
-        "remove the cause, or end other programs, then profile again",
+        "remove the cause, end other programs, or lower --rate if it was given; then profile again",
     )
 
 

@@ -100,7 +100,8 @@ def _power(found: Profile) -> str:
     if use.power_w is None:
         power = f"power: this machine does not tell ({found.environment.telemetry})"
     else:
-        power = f"power: {use.power_w:.1f} W, {use.energy_j:.2f} J per action"
+        of = "" if use.power_of == "board" else f" of the {use.power_of} alone"
+        power = f"power{of}: {use.power_w:.1f} W, {use.energy_j:.2f} J per action"
     if use.temperature_c is None:
         return power
     first, last, most = use.temperature_c

@@ -68,7 +68,10 @@ def _document(noted: list[Noted], packets: deque[bytes]) -> dict[str, Any]:
     """Stages of the latest decisions; goals are known of those that were made meanwhile."""
     reports = np.frombuffer(b"".join(packets), REPORT)
     sent_s = first_sent_s(reports)
-    ways = [timeline(one.sequence, one.spans, sent_s, None) for one in noted]
+    since_s = int(reports["deadline_ns"][0]) / 1e9 if len(reports) else math.inf
+    # Of an earlier one, goals may have left before anybody looked.
+    seen = [one for one in noted if one.spans["policy"][0] >= since_s]
+    ways = [timeline(one.sequence, one.spans, sent_s, None) for one in seen]
     whole = [way for way in ways if way is not None]
     stages = columns(whole) if whole else {}
     if whole:
@@ -84,7 +87,7 @@ def _document(noted: list[Noted], packets: deque[bytes]) -> dict[str, Any]:
         "reason": "" if newest is None else readable(newest["reason"]),
         "guardian": {
             "cycles": len(reports),
-            "missed": 0 if newest is None else int(newest["missed"]),
+            "missed": 0 if newest is None else int(newest["missed"]) - int(reports["missed"][0]),
             "late_p999_s": float(np.percentile(reports["lateness_ns"], 99.9)) / 1e9
             if len(reports)
             else None,

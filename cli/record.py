@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .command import WrongUsage, example, shared_options
+from .number import Number
 from .record_export import export
 from .report import Report
 
@@ -60,7 +61,7 @@ command.add_command(export)
 @click.option(
     "--rate",
     "rate_hz",
-    type=click.FloatRange(1, 100),
+    type=Number(1, 100),
     default=30.0,
     show_default=True,
     help="Steps per second [Hz].",

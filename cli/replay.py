@@ -9,6 +9,7 @@ import click
 
 from .bundle_path import BundlePath
 from .command import WrongUsage, example, shared_options
+from .number import Number
 from .report import Report
 from .sampler_name import sampler_option
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--arm", type=click.Path(path_type=Path), help="Robot file whose arm moves again.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=1.0,
     help="Share of the recorded speed, with --arm.",
     show_default=True,

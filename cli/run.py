@@ -13,6 +13,7 @@ import click
 
 from .bundle_path import BundlePath
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 from .sampler_name import sampler_option
 
@@ -42,7 +43,7 @@ _SHOW_S = 0.2
 @click.option("--shadow", is_flag=True, help="Torque off: show what would be done, do nothing.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="Share of the arm's velocity limits.",
@@ -55,7 +56,7 @@ _SHOW_S = 0.2
     help="real: as in training, or not at all; stretched: slower, as the machine can.",
 )
 @sampler_option
-@click.option("--seconds", type=click.FloatRange(0.1), help="End after so long (default: never).")
+@click.option("--seconds", type=Number(0.1), help="End after so long (default: never).")
 @click.option("--limp", is_flag=True, help="At the end lower the arm and take its torque.")
 @click.option(
     "--record", type=click.Path(path_type=Path), help="Folder for a recording of the run."

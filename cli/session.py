@@ -144,8 +144,8 @@ def session(
             raise LatencyError(
                 f"one step of the data set would take {base.period_s:.1f} s here",
                 f"at most {HORIZON_S:g} s: the guardian follows nothing further ahead",
-                "give a greater --speed if one was given; else a faster device, or a bundle that"
-                " takes less time (`dreamvla quantize`)",
+                "give a greater --speed, or --rate of a profile, if one was given; else a faster"
+                " device, or a bundle that takes less time (`dreamvla quantize`)",
             )
         progress("starting the guardian")
         guardian = stack.enter_context(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 from .service_order import order, place_options, shown
 
@@ -20,7 +21,7 @@ from .service_order import order, place_options, shown
 @click.option("--instruction", required=True, help="What the arm is told.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="Share of the arm's velocity limits.",

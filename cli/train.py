@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import example, shared_options
+from .number import Number
 from .report import Report
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _SAVED = 500
 )
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--windows", type=click.IntRange(1), default=16, show_default=True, help="A step.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
+@click.option("--rate", type=Number(0, min_open=True), default=1e-4, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--dreams/--no-dreams", default=True, help="Whether to learn to dream as well.")
 @click.option(

@@ -54,6 +54,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dreamvla_edge.runtime import fresh_python
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.cores import keep_to_last_core
 from dreamvla_edge.runtime.errors import ArmError
@@ -91,7 +92,7 @@ class BusProcess:
         feed: Path | None = None,
     ) -> None:
         self._folder = TemporaryDirectory(prefix="dreamvla-bus-")
-        command = [sys.executable, "-m", _MODULE, "--arm", arm, "--seed", str(seed)]
+        command = fresh_python.command(_MODULE, "--arm", arm, "--seed", seed)
         command += ["--link", str(link or Path(self._folder.name) / "arm")]
         command += ["--usb-latency", str(usb_latency_s)]
         if log is not None:

@@ -16,7 +16,14 @@ def hold(path: Path) -> IO[str]:
     Raises GuardianError if another process holds it, or its folder is another user's, who could
     then give orders to the arm.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise GuardianError(
+            f"the folder {path.parent} cannot be made ({error.strerror})",
+            "a folder of this user alone, for the guardian's socket",
+            "set XDG_RUNTIME_DIR to a folder of your own, or unset it",
+        ) from error
     if path.parent.stat().st_uid != os.getuid():
         raise GuardianError(
             f"the folder {path.parent} belongs to another user",

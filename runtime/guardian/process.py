@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from dreamvla_edge.runtime import fresh_python
 from dreamvla_edge.runtime.errors import GuardianError
 
 from .client import Client, socket_path
@@ -37,7 +37,7 @@ class GuardianProcess:
         ordinary: bool = False,
     ) -> None:
         self.socket = socket_path(robot)
-        command = [sys.executable, "-m", "dreamvla_edge.runtime.guardian", str(robot)]
+        command = fresh_python.command("dreamvla_edge.runtime.guardian", robot)
         command += [f"--speed={speed}", *(["--port", port] if port else [])]
         flags = {"--shadow": shadow, "--limp": limp, "--ordinary": ordinary}
         command += [name for name, wanted in flags.items() if wanted]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from dreamvla_edge.runtime import fresh_python
 from dreamvla_edge.runtime.errors import ProfileError
 
 from .process import memory
@@ -30,20 +31,25 @@ def cold_start(bundle: Path, backend: str, threads: int | None, sampler: str | N
 
     Raises ProfileError if it fails.
     """
-    arguments = [str(bundle), backend, str(threads or ""), sampler or ""]
-    done = subprocess.run(
-        [sys.executable, "-m", _MODULE, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_LONGEST_S,
-    )
+    command = fresh_python.command(_MODULE, bundle, backend, threads or "", sampler or "")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S)
+    except subprocess.TimeoutExpired:
+        raise _no_decision(bundle, f"nothing came within {_LONGEST_S:g} s") from None
     if done.returncode:
-        raise ProfileError(
-            f"a fresh process cannot run {bundle}: {(done.stderr.strip() or '?').splitlines()[-1]}",
-            "a first decision",
-            f"look with `dreamvla verify {bundle}`",
-        )
+        said = done.stderr.splitlines()
+        # The last line of a traceback, without what our errors say below theirs.
+        why = next((line for line in reversed(said) if line and line[0] != " "), "?")
+        raise _no_decision(bundle, why)
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=ColdStart)
+
+
+def _no_decision(bundle: Path, why: str) -> ProfileError:
+    return ProfileError(
+        f"a fresh process cannot run {bundle}: {why}",
+        "a first decision",
+        f"look with `dreamvla verify {bundle}`",
+    )
 
 
 def main(bundle: str, backend: str = "onnxruntime", threads: str = "", sampler: str = "") -> None:

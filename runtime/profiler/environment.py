@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
 
@@ -20,9 +21,16 @@ _PACKAGES = ("dreamvla-edge", "onnxruntime", "tensorrt", "numpy")
 
 
 def environment(
-    samples: Sequence[Sample], telemetry: str, load: float, elsewhere: float | None
+    samples: Sequence[Sample],
+    telemetry: str,
+    load: float,
+    elsewhere: float | None,
+    begin_s: float,
 ) -> Environment:
-    """Here and now; samples: of the time that was measured; the rest as in `Environment`."""
+    """Of this machine. samples: of the measured time, which began at begin_s [s, monotonic];
+    the rest as in `Environment`.
+    """
+    ago = timedelta(seconds=time.monotonic() - begin_s)
     names = dict.fromkeys(name for sample in samples for name in sample.clocks_mhz)
     return Environment(
         machine=cpu_name(),
@@ -40,7 +48,7 @@ def environment(
         elsewhere=elsewhere,
         telemetry=telemetry,
         versions={"python": platform.python_version(), **_versions()},
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        started=(datetime.now(timezone.utc) - ago).isoformat(timespec="seconds"),
     )
 
 

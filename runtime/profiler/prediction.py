@@ -167,7 +167,7 @@ def predict_stages(
             max(floor.seconds / its.high, kernels * its.start_low_s),
             max(floor.seconds / its.low, kernels * its.start_high_s),
         )
-    for total, names in ((ACTION, set(work) - {"prefill"}), (WHOLE, set(work))):
+    for total, names in ((ACTION, [n for n in work if n != "prefill"]), (WHOLE, [*work])):
         low, high = (sum(getattr(found[n], end) for n in names) for end in ("low_s", "high_s"))
         found[total] = Expected(found[total].floor, low, high)
     period_s = 1 / rate_hz

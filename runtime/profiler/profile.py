@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .intervals import Measured, Ratio, Summary, ratio
 from .rhythm import Rhythm
 
 SCHEMA_VERSION = 1
+_RUNNERS = ("onnxruntime", "tensorrt")
 END_TO_END = "end to end"
 """From the camera's stamp to the last serial byte."""
 
@@ -38,6 +40,15 @@ class Stage(Contract, frozen=True):
     seconds: tuple[float, ...]
     floor: FloorOf | None = None
     rhythm: Rhythm | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be of one stage."""
+        count = len(self.seconds)
+        if not (count and all(math.isfinite(seconds) for seconds in self.seconds)):
+            raise ValueError(f"{count} durations, which must be at least one and finite")
+        waits = count if self.rhythm is None else len(self.rhythm.waits)
+        if not self.summary.count == waits == count:
+            raise ValueError(f"{count} durations, a summary of {self.summary.count}, {waits} waits")
 
     @property
     def reached(self) -> float | None:
@@ -113,7 +124,8 @@ class Use(Contract, frozen=True):
 
     Memory [MB]: resident of the policy's process with the profiler, its greatest, of the guardian,
     of all programs (on a Jetson the GPU's too). Cores: mean load of each, cores' worth that policy
-    and guardian took. Power [W], energy of one decision [J], temperature at the beginning, the end,
+    and guardian took. Power [W] and energy of one decision [J] of the board, or of what power_of
+    says; temperature at the beginning, the end,
     the greatest [°C].
     """
 
@@ -128,6 +140,7 @@ class Use(Contract, frozen=True):
     power_w: float | None
     energy_j: float | None
     temperature_c: tuple[float, float, float] | None
+    power_of: str = "board"
 
 
 class Punctuality(Contract, frozen=True):
@@ -178,7 +191,7 @@ def load_profile(path: Path) -> Profile:
         document = msgspec.json.decode(path.read_bytes())
         found = document["profile"]
         version = found["schema_version"]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
         raise ProfileError(
             f"{path} holds no profile ({error})",
             "a document that `dreamvla profile BUNDLE --json` printed, or profile.json of -o",
@@ -186,16 +199,18 @@ def load_profile(path: Path) -> Profile:
         ) from error
     if version != SCHEMA_VERSION:
         raise ProfileError(
-            f"{path} is a profile of schema version {version}",
+            f"{path} is a profile of schema version {version!r}",
             f"version {SCHEMA_VERSION}",
             "profile again with this version of dreamvla-edge",
         )
     try:
-        return msgspec.convert(found, Profile)
-    except msgspec.ValidationError as error:
+        profile = msgspec.convert(found, Profile)
+        compare(profile, profile)  # what cannot be compared is not found after hours of measuring
+    except ValueError as error:  # msgspec's errors are ValueErrors
         raise ProfileError(
             f"{path} is damaged ({error})", "a profile as it was written", "profile again"
         ) from error
+    return profile
 
 
 def compare(now: Profile, before: Profile) -> dict[str, Ratio]:
@@ -214,14 +229,21 @@ def compare(now: Profile, before: Profile) -> dict[str, Ratio]:
 
 def unlike(now: Profile, before: Profile) -> list[str]:
     """What differs between two profiles beside their times: reasons to mind when comparing."""
+    here, there = now.environment, before.environment
     pairs = (
-        ("machine", now.environment.machine, before.environment.machine),
-        ("power mode", now.environment.power_mode, before.environment.power_mode),
+        ("machine", here.machine, there.machine),
+        ("board", here.board, there.board),
+        ("cores", here.cores, there.cores),
+        ("power mode", here.power_mode, there.power_mode),
+        ("governor", here.governor, there.governor),
+        *((name, here.versions.get(name), there.versions.get(name)) for name in _RUNNERS),
         ("bundle", now.subject.sha256[:12], before.subject.sha256[:12]),
         ("back end", now.subject.backend, before.subject.backend),
         ("threads", now.subject.threads, before.subject.threads),
         ("sampler", now.subject.sampler, before.subject.sampler),
         ("rate", f"{now.subject.rate_hz:g} Hz", f"{before.subject.rate_hz:g} Hz"),
+        ("arm", now.subject.arm, before.subject.arm),
+        ("cameras", ", ".join(now.subject.cameras), ", ".join(before.subject.cameras)),
         ("end", now.subject.until, before.subject.until),
     )
     return [f"{what}: {a or '-'}, before {b or '-'}" for what, a, b in pairs if a != b]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 class Sample:
     """One reading; None is what the machine does not tell.
 
-    time_s: on the monotonic clock; power_w: of the whole board, or of the GPU alone where only
-    NVML tells; temperature_c: of the hottest part of the chip; cpu_load: share of each core's
+    time_s: on the monotonic clock; power_w: of `power_of`, the whole board, or the GPU alone where
+    only NVML tells; temperature_c: of the hottest part of the chip; cpu_load: share of each core's
     time that was not idle, None for a core that is off; gpu_load: share; clocks_mhz: of `cpu` (the
     fastest core), `gpu` and `memory`; memory_mb: in use, of all programs.
     """
@@ -23,6 +23,7 @@ class Sample:
     gpu_load: float | None = None
     clocks_mhz: Mapping[str, float] = field(default_factory=dict)
     memory_mb: float | None = None
+    power_of: str = "board"
 
     @property
     def empty(self) -> bool:

@@ -8,6 +8,7 @@ Processor: /proc/stat and cpufreq. Memory: /proc/meminfo.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from dreamvla_edge.runtime.profiler.nvml import Nvml, open_nvml
 from dreamvla_edge.runtime.profiler.sample import Sample, board_power_w, chip_temperature_c
 
+_CORE = re.compile(r"\d{1,6}", re.ASCII)
 _GPUS = ("17000000.gpu", "17000000.ga10b", "gpu-gpc-0")
 Times = tuple[float, float]
 """Of one core since the start [ticks]: all, and those idle."""
@@ -46,15 +48,18 @@ class Sysfs:
         if (cpu := _fastest_core(self._clocks)) is not None:
             clocks["cpu"] = cpu
         seen = self._nvml.read() if self._nvml else None
-        power = board_power_w(_rails(self._monitors))
+        power, power_of = board_power_w(_rails(self._monitors)), "board"
         temperature = chip_temperature_c(_temperatures(self._zones))
         if seen is not None:
-            power = seen.power_w if power is None else power
+            if power is None and seen.power_w is not None:
+                power, power_of = seen.power_w, "GPU"
             temperature = seen.temperature_c if seen.temperature_c is not None else temperature
             gpu_load = seen.gpu_load if gpu_load is None else gpu_load
             clocks = {**seen.clocks_mhz, **clocks}
         memory = memory_mb(_text(self._meminfo))
-        found = Sample(time.monotonic(), power, temperature, load, gpu_load, clocks, memory)
+        found = Sample(
+            time.monotonic(), power, temperature, load, gpu_load, clocks, memory, power_of
+        )
         return None if found.empty else found
 
     def close(self) -> None:
@@ -75,7 +80,7 @@ def core_times(stat: str) -> dict[int, Times]:
         name, *texts = line.split() or [""]
         number = name.removeprefix("cpu")
         # guest times, from the ninth on, are part of user times
-        if name.startswith("cpu") and number.isdecimal() and len(texts) >= 4:
+        if name.startswith("cpu") and _CORE.fullmatch(number) and len(texts) >= 4:
             ticks = [_number(text) for text in texts[:8]]
             if all(tick is not None for tick in ticks):
                 known = [tick for tick in ticks if tick is not None]
@@ -108,7 +113,8 @@ def memory_mb(meminfo: str) -> float | None:
         if (words := rest.split()) and (value := _number(words[0])) is not None:
             sizes[name] = value * 1024 / 1e6
     if "MemTotal" in sizes and "MemAvailable" in sizes:
-        return sizes["MemTotal"] - sizes["MemAvailable"]
+        used = sizes["MemTotal"] - sizes["MemAvailable"]
+        return used if used >= 0 else None
     return None
 
 
@@ -120,7 +126,7 @@ def _rails(monitors: Sequence[Path]) -> dict[str, float]:
             label = _text(folder / f"in{channel}_label").strip()
             volts = _number(_text(folder / f"in{channel}_input"))
             amperes = _number(_text(folder / f"curr{channel}_input"))
-            if label and volts is not None and amperes is not None:
+            if label and volts is not None and amperes is not None and volts * amperes >= 0:
                 found[label] = volts * amperes / 1e6
     return found
 

@@ -7,20 +7,24 @@ greatest or without; cores as `[12%@1190,off]` or `[0%,off]@2601`; a date in fro
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 
 from dreamvla_edge.runtime.profiler.sample import Sample, board_power_w, chip_temperature_c
 
 INTERVAL_MS = 100
+_LONGEST = 8192  # of a line [byte]; known ones have some hundred
 
 _POWER = re.compile(r"(?<!\S)(\w+) (\d+)mW/\d+mW(?:/\d+mW)?(?!\S)", re.ASCII)
 _TEMPERATURE = re.compile(r"(?<!\S)(\w+)@(-?\d+(?:\.\d+)?)C(?:/-?[\d.]+C)?(?!\S)", re.ASCII)
 _MEMORY = re.compile(r"(?<!\S)RAM (\d+)/\d+MB(?!\S)", re.ASCII)
-_CORES = re.compile(r"(?<!\S)CPU \[([^\]]*)\](?:@(\d+))?(?!\S)", re.ASCII)
+_CORES = re.compile(r"(?<!\S)CPU \[([^\][]*)\](?:@(\d+))?(?!\S)", re.ASCII)
 _CORE = re.compile(r"(\d+)%(?:@(\d+))?", re.ASCII)
 _GPU = re.compile(r"(?<!\S)GR3D_FREQ (?:(\d+)%)?(?:@(?:(\d+)|\[([\w,]*)\]))?(?!\S)", re.ASCII)
 _EMC = re.compile(r"(?<!\S)EMC_FREQ (?:\d+%)?@(\d+)(?!\S)", re.ASCII)
@@ -63,29 +67,39 @@ class Tegrastats:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
+            start_new_session=True,  # it may be a script, and what that starts ends with it
         )
 
+    @property
+    def process_id(self) -> int:
+        """Of the program, and of the group of all that it starts."""
+        return self._process.pid
+
     def read(self) -> Sample | None:
-        """The next sample, None for a line that says nothing.
+        """The next sample, None for a line that says nothing or is too long to be one.
 
         Raises EOFError when the program has ended; a line that it did not finish is not looked at.
         """
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):
+        line = end = self._process.stdout.readline(_LONGEST)
+        while len(end) == _LONGEST and not end.endswith(b"\n"):
+            end = self._process.stdout.readline(_LONGEST)
+        if not end.endswith(b"\n"):
             raise EOFError(f"tegrastats ended with {self._process.poll()}")
-        return parse(line, time.monotonic())
+        return parse(line.decode(errors="replace"), time.monotonic()) if line is end else None
 
     def close(self) -> None:
         """Ends the program, after which a waiting `read` raises EOFError."""
-        self._process.terminate()
-        try:
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        """To all that it has started, which may outlive it."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.process_id, number)
 
 
 def open_tegrastats() -> Tegrastats | None:

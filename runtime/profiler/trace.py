@@ -118,7 +118,7 @@ def _counters(sample: Sample) -> list[Event]:
     }
     tracks = {
         "core load [%]": loads,
-        "power [W]": {} if sample.power_w is None else {"board": sample.power_w},
+        "power [W]": {} if sample.power_w is None else {sample.power_of: sample.power_w},
         "temperature [°C]": {} if sample.temperature_c is None else {"chip": sample.temperature_c},
         "GPU load [%]": {} if sample.gpu_load is None else {"gpu": 100 * sample.gpu_load},
     }

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from dreamvla_edge.cli.profile import _judge
 from dreamvla_edge.cli.profile_charts import number
 from dreamvla_edge.cli.profile_page import page
 from dreamvla_edge.cli.profile_table import facts, show_comparison
+from dreamvla_edge.cli.profile_watch import _document
 from dreamvla_edge.cli.report import Report
-from dreamvla_edge.runtime.errors import ProfileError
+from dreamvla_edge.runtime.errors import LatencyError, ProfileError
+from dreamvla_edge.runtime.guardian.message import REPORT
 from dreamvla_edge.runtime.profiler.profile import Profile, compare, load_profile, unlike
+from dreamvla_edge.runtime.profiler.stage_ring import Noted
 from profiling.browser import laid_out
 from profiling.profiles import MEDIANS_MS, full, sparse
 
@@ -53,6 +60,38 @@ def test_what_is_said_beside_the_times() -> None:
     for part in ("21.5 W, 26.00 J per action", "45 °C before", "off", "2400 MB", "200 of 200"):
         assert part in told
     assert "does not tell" in silent and "cold start" not in silent
+    use = msgspec.structs.replace(full().use, power_of="GPU")
+    alone = " ".join(facts(msgspec.structs.replace(full(), use=use)))
+    assert "power of the GPU alone: 21.5 W" in alone and "alone" not in told
+
+
+@pytest.mark.parametrize(("left_out", "kept"), [(0, True), (2, True), (3, False)])
+def test_what_never_arrived_is_late(left_out: int, kept: bool) -> None:
+    """A deadline is for 99 % of all decisions."""
+    found, report = msgspec.structs.replace(full(200), left_out=left_out), Report(as_json=True)
+    deadline_s = found.end_to_end.summary.max + 1
+    if kept:
+        _judge(found, deadline_s, report)
+    else:
+        with pytest.raises(LatencyError, match="3 of all 203 "):
+            _judge(found, deadline_s, report)
+    assert json.loads(report.as_text())["deadline"]["late"] == left_out
+
+
+def test_a_look_counts_what_began_since() -> None:
+    """Goals of a decision before it left before anybody looked, however late a report says so."""
+    reports = np.zeros(3, REPORT)
+    reports["deadline_ns"] = [1_000_000_000, 1_010_000_000, 1_150_000_000]
+    reports["sequence"], reports["missed"] = [7, 7, 8], [40, 40, 42]
+    reports["sent_ns"] = reports["deadline_ns"] + 1_000_000
+    noted = [
+        Noted(number, 6 + number, {"policy": (begin_s, ready_s), "kinematics": (begin_s, ready_s)})
+        for number, begin_s, ready_s in ((1, 0.9, 0.96), (2, 1.05, 1.14))
+    ]
+    found = _document(noted, deque(report.tobytes() for report in reports))
+    assert found["shown"] == 1 and found["decisions"] == 2
+    assert found["stages"]["guardian"]["max"] == pytest.approx(0.011)
+    assert found["guardian"]["missed"] == 2
 
 
 def test_a_comparison(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +109,12 @@ def test_a_document_comes_back(tmp_path: Path) -> None:
     assert load_profile(file) == full()
 
 
+def damaged(document: dict[str, Any], **changed: object) -> bytes:
+    """A profile with other fields of one stage."""
+    document["stages"]["vision"].update(changed)
+    return json.dumps({"profile": document}).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -79,6 +124,12 @@ def test_a_document_comes_back(tmp_path: Path) -> None:
         (lambda d: json.dumps({"profile": {**d, "schema_version": 99}}).encode(), "version 99"),
         (lambda d: json.dumps({"profile": {**d, "left_out": "two"}}).encode(), "left_out"),
         (lambda d: json.dumps({"profile": {**d, "more": 1}}).encode(), "more"),
+        (lambda d: b"[" * 100_000, "holds no profile"),
+        (lambda d: json.dumps({"profile": {**d, "schema_version": "1"}}).encode(), "version '1'"),
+        (lambda d: damaged(d, seconds=[]), "0 durations"),
+        (lambda d: damaged(d, seconds=[0.1] * 4), "4 durations, a summary of 5"),
+        (lambda d: damaged(d, seconds=[-0.1] * 5), "above zero"),
+        (lambda d: damaged(d, rhythm={"waits": [0.1], "even": [0.0]}), "1 waits"),
     ],
 )
 def test_what_is_no_profile(change: object, found: str, tmp_path: Path) -> None:
@@ -105,6 +156,16 @@ def test_two_profiles() -> None:
         before, subject=msgspec.structs.replace(before.subject, threads=1)
     )
     assert unlike(before, other) == ["threads: 8, before 1"]
+    moved = msgspec.structs.replace(
+        before.environment, board="another", cores=1, versions={"onnxruntime": "0"}
+    )
+    found = unlike(msgspec.structs.replace(before, environment=moved), before)
+    assert [line.partition(":")[0] for line in found] == [
+        "board",
+        "cores",
+        "onnxruntime",
+        "tensorrt",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,17 @@ def test_an_agx_adds_three_rails(tmp_path: Path) -> None:
     assert found is not None and found.power_w is None
 
 
+def test_what_cannot_be(tmp_path: Path) -> None:
+    """Power and memory below zero, a core of a number that no machine has."""
+    Sysfs(tree(tmp_path, NANO))
+    (tmp_path / HWMON / "in1_input").write_text("-5000\n")
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 5 kB\nMemAvailable: 9 kB\n")
+    (tmp_path / "proc/stat").write_text(f"cpu{'7' * 5000} 1 2 3 4\ncpu0 1 2 3 4\n")
+    found = Sysfs(tmp_path).read()
+    assert found is not None and (found.power_w, found.memory_mb) == (None, None)
+    assert [*core_times((tmp_path / "proc/stat").read_text())] == [0]
+
+
 def test_nothing_at_all(tmp_path: Path) -> None:
     """An empty tree says nothing."""
     assert Sysfs(tmp_path).read() is None
@@ -152,4 +163,8 @@ def test_a_library(refuses: int, tmp_path: Path) -> None:
     assert found is not None
     assert (found.power_w, found.temperature_c, found.gpu_load) == (65.0, 61.0, 0.42)
     assert found.clocks_mhz == {"gpu": 1980.0}
+    assert found.power_of == "GPU"
+    board = Sysfs(tree(tmp_path, NANO), opened).read()
+    assert board is not None
+    assert (board.power_w, board.power_of) == (pytest.approx(4.984 * 1.208), "board")
     opened.close()

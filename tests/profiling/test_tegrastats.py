@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamvla_edge.runtime.profiler.sample import Sample
+from dreamvla_edge.runtime.profiler.sysfs import Sysfs
 from dreamvla_edge.runtime.profiler.tegrastats import Tegrastats, parse
 from dreamvla_edge.runtime.profiler.telemetry import Telemetry
 
@@ -127,6 +130,65 @@ def test_a_program_that_prints_and_ends(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert [sample.power_w for sample in telemetry.samples] == [5.765, 19.78]
     assert all(before <= sample.time_s <= time.monotonic() for sample in telemetry.samples)
+
+
+def test_a_program_that_ends_at_once(tmp_path: Path) -> None:
+    """What files tell is told from then on, and where it came from."""
+    program = tmp_path / "tegrastats"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    deadline_s = time.monotonic() + 10
+    with Telemetry(Tegrastats(str(program)), Sysfs) as telemetry:
+        while len(telemetry.samples) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+    assert telemetry.samples[-1].cpu_load
+    assert telemetry.source == "tegrastats, which ended, then sysfs"
+
+
+@pytest.mark.parametrize("leaves", ["sleep 60 | sleep 60", "trap '' TERM; sleep 60 & sleep 60"])
+def test_nothing_is_left_of_it(leaves: str, tmp_path: Path) -> None:
+    """A script's own programs end with it, though they keep its output open."""
+    program = tmp_path / "tegrastats"
+    program.write_text(f"#!/bin/sh\n{leaves}\n")
+    program.chmod(0o755)
+    source = Tegrastats(str(program))
+    group, start_s = source.process_id, time.monotonic()
+    with Telemetry(source):
+        time.sleep(0.3)
+    assert time.monotonic() - start_s < 20
+    while time.monotonic() - start_s < 30:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("its programs still run")
+
+
+def test_a_line_without_an_end(tmp_path: Path) -> None:
+    """Is passed over in pieces; the next is read."""
+    program = tmp_path / "tegrastats"
+    program.write_text(
+        f'#!/bin/sh\nhead -c 20000000 /dev/zero\necho\necho "{ORIN_6}"\nexec sleep 60\n'
+    )
+    program.chmod(0o755)
+    source = Tegrastats(str(program))
+    tracemalloc.start()
+    try:
+        assert source.read() is None
+        found = source.read()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        source.close()
+    assert found is not None and found.power_w == 5.765
+    assert most < 1e6
+
+
+@pytest.mark.timeout(30)
+def test_a_long_line_is_looked_at_once() -> None:
+    """The policy that is measured stands still meanwhile; from every bracket anew: 45 s."""
+    assert parse("CPU [ " * 32000, 1.0) is None
 
 
 def test_a_program_that_says_nothing_can_be_left(tmp_path: Path) -> None:
