@@ -93,7 +93,7 @@ def _duration(
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1024),
     help="Of the policy (default: one per core where that helps).",
 )
 @click.option(

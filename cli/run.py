@@ -65,7 +65,7 @@ _SHOW_S = 0.2
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
 @click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1024),
     help="Of the policy (default: one per core where that helps).",
 )
 @click.option("--no-realtime", is_flag=True, help="Do not ask for real-time scheduling.")

@@ -23,7 +23,7 @@ from .report import Report
 @click.option("--case", help="Which case of that folder.")
 @click.option("--seed", type=int, help="Seed of the case's observations.")
 @click.option("--backend", default="onnxruntime", show_default=True, help="What runs the graphs.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the back end.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the back end.")
 @shared_options
 def command(
     bundle: Path,
