@@ -182,7 +182,8 @@ def _fail(raised: BaseException, report: Report) -> int:
     report.document({"error": document, "exit_code": code})
     try:
         report.finish()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started this
+            sys.stdout.flush()
     except OSError:  # nobody reads, or there is no room: it stands on stderr
         _let_go()
     return code

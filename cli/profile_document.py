@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean, median
 
 from dreamvla_edge.runtime.bundle import Bundle, sha256
@@ -26,14 +26,14 @@ from dreamvla_edge.runtime.profiler.profile import (
 )
 from dreamvla_edge.runtime.profiler.rhythm import Rhythm
 from dreamvla_edge.runtime.profiler.roofline import Floor, Roof, floors
-from dreamvla_edge.runtime.profiler.sample import energy_j
+from dreamvla_edge.runtime.profiler.sample import Sample, energy_j
 from dreamvla_edge.runtime.profiler.timeline import OTHER, PATH, PREFILL, Timeline, columns
 from dreamvla_edge.runtime.samplers.named import replacement
 
 from .profile_run import Asked, Run, Seen
 
 _GAP, _GAP_S = 0.1, 1.0
-"""Power may be unknown for so long, as a share of the time and in seconds: the larger counts."""
+"""Power may be unknown for so long at once, as a share of the time and in seconds: the larger."""
 _WHAT = {
     **PATH,
     PREFILL: "off the path: the next window, computed while the arm moves",
@@ -96,7 +96,7 @@ def profile(
         ),
         cold_start=cold_start,
         roof=None if roof is None else asdict(roof),
-        notes=(*notes, *_gaps(seen)),
+        notes=(*notes, *power_gaps(seen)),
     )
 
 
@@ -119,20 +119,26 @@ def _floors(
         return {}, (f"no floors: {error.found}; {error.cure}",)
 
 
-def _gaps(seen: Seen) -> tuple[str, ...]:
-    """Where power is known of a part of the time alone, and taken to have stayed as it was."""
+def _measured(seen: Seen) -> list[Sample]:
+    """Samples of the measured time; power of one thing alone, the first that was told."""
+    samples = [sample for sample in seen.samples if seen.begin_s <= sample.time_s <= seen.end_s]
+    of = next((sample.power_of for sample in samples if sample.power_w is not None), "")
+    return [s if s.power_of == of else replace(s, power_w=None) for s in samples]
+
+
+def power_gaps(seen: Seen) -> tuple[str, ...]:
+    """Where power is unknown for long, and taken to have stayed as it was."""
+    told_s = [sample.time_s for sample in _measured(seen) if sample.power_w is not None]
+    times_s = [seen.begin_s, *told_s, seen.end_s]
+    gap_s = max(b - a for a, b in zip(times_s, times_s[1:], strict=False))
     wall_s = seen.end_s - seen.begin_s
-    times_s = [s.time_s for s in seen.samples if s.power_w is not None]
-    inside = [time_s for time_s in times_s if seen.begin_s <= time_s <= seen.end_s]
-    known_s = inside[-1] - inside[0] if inside else wall_s
-    if wall_s - known_s <= max(_GAP * wall_s, _GAP_S):
+    if not told_s or gap_s <= max(_GAP * wall_s, _GAP_S):
         return ()
-    return (f"power was told for {known_s:.1f} of {wall_s:.1f} s only ({seen.telemetry})",)
+    return (f"nothing told the power for {gap_s:.1f} of {wall_s:.1f} s ({seen.telemetry})",)
 
 
 def _use(seen: Seen, timelines: Sequence[Timeline], wall_s: float) -> Use:
-    samples = [sample for sample in seen.samples if seen.begin_s <= sample.time_s <= seen.end_s]
-    spent = seen.spent
+    samples, spent = _measured(seen), seen.spent
     loads = [sample.cpu_load for sample in samples if sample.cpu_load is not None]
     spent_j = energy_j(samples, seen.begin_s, seen.end_s)
     degrees = [s.temperature_c for s in samples if s.temperature_c is not None]

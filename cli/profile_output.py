@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -55,8 +57,8 @@ def places(
     return found
 
 
-def write(found: Profile, run: Run, into: Mapping[str, Path], force: bool) -> None:
-    """Writes all that can be written, then raises OutputError for what could not."""
+def write(found: Profile, run: Run, into: Mapping[str, Path], force: bool) -> OutputError | None:
+    """Writes all that can be written; the error of the first that could not."""
     contents = {
         "profile": lambda: msgspec.json.encode({"profile": found}),
         "html": lambda: page(found).encode(),
@@ -65,22 +67,23 @@ def write(found: Profile, run: Run, into: Mapping[str, Path], force: bool) -> No
         ).encode(),
     }
     failed: OutputError | None = None
+    if "profile" in into:
+        with contextlib.suppress(OSError):  # said below
+            into["profile"].parent.mkdir(exist_ok=True)
     for name, path in into.items():
         try:
             require_free(path, force)  # again: somebody else may have written it meanwhile
-            path.parent.mkdir(exist_ok=True)
             write_file(path, contents[name]())
         except OutputError as error:
             failed = failed or error
-    if failed is not None:
-        raise failed
+    return failed
 
 
 def _require_apart(found: Mapping[str, Path], read: tuple[Path | None, ...]) -> None:
     """Raises OutputError for two files with one place, or one in the place of what is read."""
-    taken = {path.resolve() for path in read if path is not None}
+    taken = {os.path.realpath(path) for path in read if path is not None}
     for path in found.values():
-        if (place := path.resolve()) in taken:
+        if (place := os.path.realpath(path)) in taken:
             raise OutputError(
                 f"two files of this command would be {path}",
                 "a place of its own for each file",

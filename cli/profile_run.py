@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
@@ -160,7 +161,8 @@ def drive(bundle: Bundle, asked: Asked, progress: Callable[[str], None]) -> Run:
                 arm, protocol = parts.description.name, parts.description.protocol
         finally:
             if asked.robot is None:  # nobody else can know this robot
-                lock.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    lock.unlink()
         bytes_s = _goals_s(log, _GOAL[protocol]) if virtual and protocol in _GOAL else None
     reports = np.frombuffer(b"".join(packets), REPORT)
     sent_s = first_sent_s(reports)
@@ -220,12 +222,13 @@ def _seen(parts: Session, asked: Asked, progress: Callable[[str], None]) -> Seen
     warm_up = parts.policy.bundle.manifest.network.window + asked.warm_up
     steps = _decisions(parts, warm_up)
     progress(f"warming up with {warm_up} decisions, then measuring {asked.runs}")
-    before = next(steps)  # does not count
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     decided: list[Decided] = []
     guardian = parts.guardian.pid
-    spent = _spent(parts)
+    next(steps)  # the first with a full window
     with open_telemetry() as telemetry:
+        before = next(steps)  # does not count either
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+        spent = _spent(parts)
         while len(decided) < asked.runs:
             decision = next(steps)
             step = decision.step

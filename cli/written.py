@@ -37,10 +37,9 @@ def write_file(path: Path, content: bytes) -> None:
 
     A link is followed, and the permissions of a file that is replaced are kept. Raises OutputError.
     """
-    partial: Path | None = None
+    place = Path(os.path.realpath(path))
+    partial = place.with_name(f".{secrets.token_hex(8)}.partial")  # short, whatever the name
     try:
-        place = path.resolve()
-        partial = place.with_name(f".{secrets.token_hex(8)}.partial")  # short, whatever the name
         with partial.open("xb") as file:
             file.write(content)
             file.flush()
@@ -48,12 +47,11 @@ def write_file(path: Path, content: bytes) -> None:
         if place.exists():
             partial.chmod(place.stat().st_mode & 0o777)
         partial.replace(place)
-    except (OSError, RuntimeError) as error:  # the latter: links in a circle, until Python 3.12
+    except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _exists(path: Path) -> Exception:
@@ -64,11 +62,11 @@ def _exists(path: Path) -> Exception:
     )
 
 
-def _unwritable(path: Path, error: Exception) -> Exception:
+def _unwritable(path: Path, error: OSError) -> Exception:
     from dreamvla_edge.runtime.errors import OutputError
 
     return OutputError(
-        f"{path} cannot be written ({getattr(error, 'strerror', None) or error})",
+        f"{path} cannot be written ({error.strerror or error})",
         "a file in an existing, writable directory",
         "choose another path",
     )

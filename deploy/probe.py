@@ -144,7 +144,7 @@ def gpu(root: Path) -> dict[str, Any]:
     usable = all(os.access(node, os.R_OK | os.W_OK) for node in nodes)
     found = {"nodes": [str(node) for node in nodes], "usable": usable, "cuda": None, "problem": ""}
     try:
-        found["cuda"] = json.loads(_said(sys.executable, "-c", _ASK_CUDA))
+        found["cuda"] = json.loads(_said(sys.executable, "-I", "-c", _ASK_CUDA))
     except (NotHere, ValueError) as error:
         found["problem"] = str(error)
     return found

@@ -32,6 +32,7 @@ from dreamvla_edge.model.config import (
     TowerConfig,
 )
 from dreamvla_edge.model.initial import initial_network
+from dreamvla_edge.runtime import fresh_python
 from dreamvla_edge.runtime.arms.description import load_description
 from dreamvla_edge.runtime.preprocess import Preprocessing
 from dreamvla_edge.runtime.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ def plan(name: str, steps: int) -> Plan:
 
 def teach(folder: Path, seeds: tuple[int, int]) -> None:
     """Has the expert recorded."""
-    command = (sys.executable, "-m", "dreamvla_edge.sim.teach", str(folder), "--seeds")
+    command = fresh_python.command("dreamvla_edge.sim.teach", folder, "--seeds")
     ends = [seeds[0] + (seeds[1] - seeds[0]) * i // _CORES for i in range(_CORES + 1)]
     parts = [
         subprocess.Popen([*command, f"{first}:{end}"], stdout=subprocess.DEVNULL)

@@ -86,6 +86,7 @@ class Steps:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            cwd=str(self._folder),  # where Python looks first
         )
         tensorrt = found.stdout.strip() if found.returncode == 0 else ""
         name = "tensorrt" if tensorrt else "onnxruntime"

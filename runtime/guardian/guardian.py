@@ -30,6 +30,7 @@ LOWER_S = 10.0
 ORPHAN_S = 30.0
 """A guardian without a port and without clients ends after so long."""
 _AT_REST_RAD = 0.05
+_STANDS = 0.003  # of the velocity limits in force
 _SETTLE_S = 0.5  # so long it may take at most
 _EASED_RAD = 0.002  # about a step of a servo's encoder
 _POWERED = (State.HOLD, State.RAMP, State.TRACK)
@@ -274,9 +275,11 @@ class Guardian:
         self._asked = Target(self._rest, np.zeros_like(self._rest), gripper)
         self._mover.move(self._asked, self._speed(now_s))
         # A guardian that was held up finds the arm standing where its goal is still on its way.
+        # One that slides along a wall gets slower and slower: nobody waits for the last of it.
+        fastest = self._speed(now_s) * self._limits.velocity
         at_rest = (
             reading is not None
-            and not self._mover.moves
+            and (np.abs(self._mover.motion.velocity) < _STANDS * fastest).all()
             and np.abs(reading.joints - self._rest).max() < _AT_REST_RAD
             and np.abs(reading.velocity).max() < AT_REST_RAD_S
         )

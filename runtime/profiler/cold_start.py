@@ -39,8 +39,8 @@ def cold_start(bundle: Path, backend: str, threads: int | None, sampler: str | N
     if done.returncode:
         said = done.stderr.splitlines()
         # The last line of a traceback, without what our errors say below theirs.
-        why = next((line for line in reversed(said) if line and line[0] != " "), "?")
-        raise _no_decision(bundle, why)
+        why = next((line for line in reversed(said) if line and line[0] != " "), "")
+        raise _no_decision(bundle, why or f"it ended with {done.returncode}, saying nothing")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=ColdStart)
 
 

@@ -124,9 +124,8 @@ class Use(Contract, frozen=True):
 
     Memory [MB]: resident of the policy's process with the profiler, its greatest, of the guardian,
     of all programs (on a Jetson the GPU's too). Cores: mean load of each, cores' worth that policy
-    and guardian took. Power [W] and energy of one decision [J] of the board, or of what power_of
-    says; temperature at the beginning, the end,
-    the greatest [°C].
+    and guardian took. Power [W] and energy of one decision [J], both of power_of; temperature at
+    the beginning, the end, the greatest [°C].
     """
 
     policy_mb: float

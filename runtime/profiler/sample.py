@@ -39,7 +39,8 @@ def board_power_w(rails: Mapping[str, float]) -> float | None:
     """Power of a Jetson [W] from its rails by name [W]; None if none of its totals is there."""
     for names in _TOTALS:
         if all(name in rails for name in names):
-            return sum(rails[name] for name in names)
+            total = sum(rails[name] for name in names)
+            return total if total >= 0 else None
     return None
 
 

@@ -126,7 +126,7 @@ def _rails(monitors: Sequence[Path]) -> dict[str, float]:
             label = _text(folder / f"in{channel}_label").strip()
             volts = _number(_text(folder / f"in{channel}_input"))
             amperes = _number(_text(folder / f"curr{channel}_input"))
-            if label and volts is not None and amperes is not None and volts * amperes >= 0:
+            if label and volts is not None and amperes is not None:
                 found[label] = volts * amperes / 1e6
     return found
 

@@ -81,20 +81,21 @@ class Tegrastats:
         Raises EOFError when the program has ended; a line that it did not finish is not looked at.
         """
         assert self._process.stdout is not None
-        line = end = self._process.stdout.readline(_LONGEST)
-        while len(end) == _LONGEST and not end.endswith(b"\n"):
-            end = self._process.stdout.readline(_LONGEST)
-        if not end.endswith(b"\n"):
+        line = rest = self._process.stdout.readline(_LONGEST)
+        while len(rest) == _LONGEST and not rest.endswith(b"\n"):
+            rest = self._process.stdout.readline(_LONGEST)
+        if not rest.endswith(b"\n"):
             raise EOFError(f"tegrastats ended with {self._process.poll()}")
-        return parse(line.decode(errors="replace"), time.monotonic()) if line is end else None
+        whole = line.endswith(b"\n")
+        return parse(line.decode(errors="replace"), time.monotonic()) if whole else None
 
     def close(self) -> None:
         """Ends the program, after which a waiting `read` raises EOFError."""
-        self._signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(number)
+            # Another user's, as by sudo, or one that hangs in the kernel, is left behind.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
 
     def _signal(self, number: int) -> None:
         """To all that it has started, which may outlive it."""

@@ -69,6 +69,9 @@ class Telemetry:
                     return
                 self._source.close()
                 self._source, self._otherwise = self._otherwise(), None
+                if self._stop.is_set():  # the end came meanwhile, and closed the old one
+                    self._source.close()
+                    return
                 self.source = f"{self.source}, which ended, then {self._source.name}"
                 continue
             if sample is not None:

@@ -109,3 +109,14 @@ def test_a_reader_that_has_seen_enough(options: list[str], tiny: Bundle) -> None
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("stdout", [">&-", ">/dev/full", "| true"])
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_an_error_that_stdout_does_not_take(stdout: str, options: str, tmp_path: Path) -> None:
+    """Stands on stderr, and keeps its exit code."""
+    script = f"set -o pipefail; {PROGRAM[0]} inspect {tmp_path}/none {options} {stdout}"
+    done = subprocess.run(["bash", "-c", script], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == EXIT_CODES["BundleError"]
+    assert cure_of(done.stderr)[0].startswith("no directory")
+    assert "Traceback" not in done.stderr

@@ -48,11 +48,8 @@ def test_one_that_cannot_be_written(tmp_path: Path) -> None:
     into = {"html": tmp_path / "index.html", "profile": tmp_path / "out" / "profile.json"}
     into["html"].write_text("somebody's")
     run = cast(Run, cast(Any, None))  # the trace alone needs it
-    with pytest.raises(OutputError, match="exists"):
-        write(found, run, into, False)
+    assert "exists" in str(write(found, run, into, False))
     assert into["html"].read_text() == "somebody's"
     assert load_profile(into["profile"]) == found
-    with pytest.raises(OutputError, match="exists"):
-        write(found, run, into, False)
-    write(found, run, into, True)
+    assert write(found, run, into, True) is None
     assert "<svg" in into["html"].read_text()

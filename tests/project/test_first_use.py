@@ -31,6 +31,21 @@ print(looked_at)
 """
 
 
+FRESH = """
+class Fresh(msgspec.Struct):
+    number: int
+def use():
+    msgspec.json.decode(b'{"number": 1}', type=Fresh)
+"""
+
+
+def test_what_the_watch_sees() -> None:
+    """A type that nobody has used is taken apart by the function that is watched."""
+    program = "import sys, msgspec\n" + FRESH + WATCH
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "msgspec" in done.stdout
+
+
 @pytest.mark.parametrize("use", USES)
 def test_nothing_is_left_to_look_at(use: str) -> None:
     """The first use takes no type apart; msgspec does that by a function that is watched."""
