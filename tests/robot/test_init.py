@@ -17,20 +17,15 @@ from dreamvla_edge.sim.bus_process import BusProcess
 
 
 def test_a_virtual_robot_passes_its_check(tmp_path: Path) -> None:
-    """On a machine with neither arm nor camera; busy, it may have no time for one's pictures."""
+    """On a machine with neither arm nor camera."""
     done = dreamvla("robot", "init", "--virtual", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert document(done)["port"] == "virtual"
     assert entries(tmp_path) == {"robot.toml"}
-    for _ in range(3):
-        checked = dreamvla("robot", "check", "robot.toml", "--json", cwd=tmp_path)
-        findings = document(checked)["findings"]
-        wrong = {row["check"] for row in findings if not row["good"]}
-        assert wrong <= {"primary rate", "wrist rate"}, checked.stderr
-        assert document(checked)["good"] == (not wrong) == (checked.returncode == 0)
-        if not wrong:
-            break
-    assert not wrong, checked.stderr
+    checked = dreamvla("robot", "check", "robot.toml", "--json", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    findings = document(checked)["findings"]
+    assert document(checked)["good"] and all(row["good"] for row in findings)
     assert {"arm", "gripper", "wrist_roll angle", "wrist rate"} <= {r["check"] for r in findings}
 
 
